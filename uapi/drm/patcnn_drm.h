@@ -2,7 +2,11 @@
 #ifndef _PATCNN_DRM_H_
 #define _PATCNN_DRM_H_
 
+#if defined(__KERNEL__)
 #include <drm/drm.h>
+#else
+#include "drm.h"	/* libdrm's */
+#endif
 
 #if defined(__cplusplus)
 extern "C" {
