@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#ifndef _PAT_CONV_INT_H_
+#define _PAT_CONV_INT_H_
+
+/*
+ * What the planner and packers (conv_*.c, integers only) and the kernels (tmpl_*.h,
+ * once per instruction set) have in common. Packed weights are one block that starts
+ * with struct pat_conv_packed; all references inside are byte offsets from its start.
+ */
+
+#include "pat_kernels.h"
+
+#define PAT_CLASSES	4	/* groups of 8, 4, 2 and 1 filters */
+
+/**
+ * struct pat_panel - the gathered input of a tile
+ *
+ * Strides are taken apart into phases: phase (py, px) has the input rows and columns
+ * that are py, px modulo the strides, so that every tap of a strided kernel is a
+ * constant offset into a plane of its phase. Element (channel, phase, row, column)
+ * is at ((channel * phases + phase) * plane + row * pitch + column).
+ */
+struct pat_panel {
+	u32 phases_y;
+	u32 phases_x;
+	u32 plane;
+	u32 pitch;
+	/** @rows: rows of a plane beyond the output rows of the tile. */
+	u32 halo_rows;
+	/** @content: columns of a row that the gather writes. */
+	u32 content;
+	/** @origin: columns before input column 0 (of phase 0). */
+	s32 origin;
+	/** @origin_y: likewise rows. */
+	s32 origin_y;
+	/** @segments: pieces of a row that have their own panel, @segment output columns each. */
+	u32 segments;
+	u32 segment;
+	/** @segment_plane: floats from one segment's panel to the next. */
+	u64 segment_plane;
+	/** @lead: floats before the first element. */
+	u32 lead;
+};
+
+/** struct pat_class - the filter groups of one size. */
+struct pat_class {
+	/** @size: filters of a group. */
+	u32 size;
+	u32 groups;
+	/** @tile: vectors of a flat tile. */
+	u32 tile;
+	/** @filters: u32 [groups][size], original filter numbers. */
+	u64 filters;
+	/** @bias: float [groups][size]. */
+	u64 bias;
+	/** @ptr: u64 [blocks][groups + 1], byte offsets of taps from the block's start. */
+	u64 ptr;
+};
+
+struct pat_conv_packed {
+	struct pat_conv conv;
+	u32 algo;
+	u32 vl;
+	u32 band_rows;
+	u32 units;
+	u32 block;
+	u32 blocks;
+	u32 class_count;
+	/** @tile_r: rows, vectors and row pitch (in vectors) of a column tile. */
+	u32 tile_r;
+	u32 tile_v;
+	u32 tile_p;
+	/** @exact: a row fills its vectors: edge lanes are masked. */
+	u32 exact;
+	/** @frames: kernel column shifts, from @frame_first on. */
+	u32 frames;
+	s32 frame_first;
+	struct pat_panel panel;
+	struct pat_class classes[PAT_CLASSES];
+	/** @partial: where in the scratch partial sums, and other working memory, lie; in bytes. */
+	u64 partial;
+	u64 work;
+	/** @finish: likewise results on their way through a slow epilogue. */
+	u64 finish;
+	/** @bytes: of the packed block. */
+	u64 bytes;
+	/** @aux: GEMV, depthwise, Winograd: weights. */
+	u64 aux;
+	u64 aux_stride;
+};
+
+/** struct pat_seg - a run of lanes of a result vector and where it goes. */
+struct pat_seg {
+	s64 out;
+	s64 res;
+	u32 mask;
+};
+
+struct pat_conv_isa {
+	const char *name;
+	u32 vl;
+	u32 regs;
+	bool (*run)(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
+		    struct pat_cursor *cur, u64 budget, void *scratch);
+};
+
+static inline u32 pat_min(u32 a, u32 b)
+{
+	return a < b ? a : b;
+}
+
+static inline u32 pat_max(u32 a, u32 b)
+{
+	return a > b ? a : b;
+}
+
+static inline u32 pat_div_up(u32 a, u32 b)
+{
+	return (a + b - 1) / b;
+}
+
+static inline u64 pat_align(u64 x)
+{
+	return (x + PAT_ALIGN - 1) & ~(u64)(PAT_ALIGN - 1);
+}
+
+/* floor division by a positive number */
+static inline s32 pat_floor(s32 a, s32 b)
+{
+	return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+
+/** struct pat_expand - one filter, spread out. */
+struct pat_expand {
+	/** @taps: in channels of a group times kernel size. */
+	u32 taps;
+	u32 kept;
+	u32 *value;
+	u8 *present;
+};
+
+/** struct pat_sort - a filter and the hash of its structure. */
+struct pat_sort {
+	u64 hash;
+	u32 slot;
+	u32 filter;
+};
+
+/** struct pat_groups - filters put together by structure; working memory of packing. */
+struct pat_groups {
+	struct pat_sort *sort;
+	u32 filters;
+	/** @first: index in @sort of each class. */
+	u32 first[PAT_CLASSES + 1];
+	struct pat_expand a;
+	struct pat_expand b;
+};
+
+void pat_expand_slot(const struct pat_conv *c, const struct pat_weights *w, u32 slot,
+		     struct pat_expand *e);
+u32 pat_slot_filter(const struct pat_weights *w, u32 slot);
+u64 pat_groups_bytes(const struct pat_conv *c);
+void pat_groups_form(struct pat_groups *g, const struct pat_conv *c,
+		     const struct pat_weights *w, u32 largest, void *mem);
+
+/* taps of one filter of a conv group, dense */
+static inline u32 pat_filter_taps(const struct pat_conv *c)
+{
+	return c->in.c / c->groups * c->kernel_h * c->kernel_w;
+}
+
+int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
+		  const struct pat_weights *w, struct pat_conv_packed *k,
+		  struct pat_conv_info *info);
+void pat_taps_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
+		   struct pat_conv_packed *k, struct pat_groups *g);
+int pat_cols_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
+		  const struct pat_weights *w, struct pat_conv_packed *k,
+		  struct pat_conv_info *info);
+void pat_cols_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
+		   struct pat_conv_packed *k, struct pat_groups *g);
+int pat_gemv_plan(const struct pat_conv_isa *isa, const struct pat_weights *w,
+		  struct pat_conv_packed *k, struct pat_conv_info *info);
+void pat_gemv_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
+		   struct pat_conv_packed *k, struct pat_groups *g);
+
+#endif

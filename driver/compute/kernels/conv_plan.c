@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Choice of kernels for a convolution, and the frame of packing. No float here: the
+ * module builds this file without vector registers.
+ */
+#include <linux/errno.h>
+#include "conv_int.h"
+
+const struct pat_conv_isa *pat_conv_isa_get(enum pat_isa_id id)
+{
+	extern const struct pat_conv_isa pat_conv_isa_generic;
+#if defined(__x86_64__)
+	extern const struct pat_conv_isa pat_conv_isa_avx2, pat_conv_isa_avx512;
+#elif defined(__aarch64__)
+	extern const struct pat_conv_isa pat_conv_isa_neon;
+#endif
+
+	switch (id) {
+	case PAT_ISA_GENERIC:
+		return &pat_conv_isa_generic;
+#if defined(__x86_64__)
+	case PAT_ISA_AVX2:
+		return &pat_conv_isa_avx2;
+	case PAT_ISA_AVX512:
+		return &pat_conv_isa_avx512;
+#elif defined(__aarch64__)
+	case PAT_ISA_NEON:
+		return &pat_conv_isa_neon;
+#endif
+	default:
+		return NULL;
+	}
+}
+
+bool pat_conv_act(u32 act)
+{
+	return act <= PATCNN_ACT_ELU;
+}
+
+static int can(const struct pat_conv *c, u32 algo)
+{
+	switch (algo) {
+	case PAT_CONV_TAPS:
+		return 1;
+	case PAT_CONV_COLUMNS:
+		return c->kernel_h <= 16 && c->kernel_w <= 16 && c->stride_w <= 4 &&
+		       c->stride_h <= 4 && c->dilation_h == 1 && c->dilation_w == 1;
+	case PAT_CONV_GEMV:
+		return c->out.h == 1 && c->out.w == 1 && c->groups == 1;
+	default:
+		return 0;
+	}
+}
+
+static u32 choose(const struct pat_conv *c, const struct pat_weights *w)
+{
+	if (can(c, PAT_CONV_GEMV))
+		return PAT_CONV_GEMV;
+	if (w->storage == PATCNN_STORAGE_FKW && c->kernel_h > 1 && can(c, PAT_CONV_COLUMNS))
+		return PAT_CONV_COLUMNS;
+	return PAT_CONV_TAPS;
+}
+
+static int plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
+		const struct pat_conv *c, const struct pat_weights *w, u32 algo,
+		struct pat_conv_packed *k, struct pat_conv_info *info)
+{
+	__builtin_memset(k, 0, sizeof(*k));
+	k->conv = *c;
+	k->algo = algo;
+	k->vl = isa->vl;
+	switch (algo) {
+	case PAT_CONV_GEMV:
+		return pat_gemv_plan(isa, w, k, info);
+	case PAT_CONV_COLUMNS:
+		return pat_cols_plan(isa, tune, w, k, info);
+	default:
+		return pat_taps_plan(isa, tune, w, k, info);
+	}
+}
+
+static struct pat_tune defaults(const struct pat_tune *tune)
+{
+	struct pat_tune t = { 0 };
+
+	if (tune)
+		t = *tune;
+	if (!t.l1_bytes)
+		t.l1_bytes = 32 << 10;
+	if (!t.l2_bytes)
+		t.l2_bytes = 512 << 10;
+	if (!t.band_rows)
+		t.band_rows = ~0U;
+	return t;
+}
+
+int pat_conv_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
+		  const struct pat_conv *c, const struct pat_weights *w,
+		  struct pat_conv_info *info)
+{
+	struct pat_tune t = defaults(tune);
+	struct pat_conv_packed k;
+	struct pat_conv_info other;
+	int ret;
+
+	if (t.algo && !can(c, t.algo))
+		return -EINVAL;
+	info->algo = t.algo ? t.algo : choose(c, w);
+	ret = plan(isa, &t, c, w, info->algo, &k, info);
+	if (ret || t.algo || info->algo != PAT_CONV_COLUMNS)
+		return ret;
+
+	/* whether filters form groups is only known when their weights are: have room for both */
+	t.band_rows = pat_min(t.band_rows, info->band_rows);
+	ret = plan(isa, &t, c, w, PAT_CONV_TAPS, &k, &other);
+	if (ret)
+		return ret;
+	if (other.band_rows < info->band_rows) {
+		t.band_rows = other.band_rows;
+		ret = plan(isa, &t, c, w, PAT_CONV_COLUMNS, &k, info);
+		if (ret)
+			return ret;
+	}
+	if (other.packed_bytes > info->packed_bytes)
+		info->packed_bytes = other.packed_bytes;
+	if (other.scratch_bytes > info->scratch_bytes)
+		info->scratch_bytes = other.scratch_bytes;
+	return 0;
+}
+
+int pat_conv_pack(const struct pat_conv_isa *isa, const struct pat_tune *tune,
+		  const struct pat_conv *c, const struct pat_weights *w, void *packed)
+{
+	struct pat_conv_packed *k = packed;
+	struct pat_tune t = defaults(tune);
+	struct pat_conv_info info, one;
+	struct pat_groups g;
+	u32 algo, largest = isa->regs >= 32 ? 8 : 4;
+	int ret;
+
+	ret = pat_conv_plan(isa, tune, c, w, &info);
+	if (ret)
+		return ret;
+	algo = info.algo;
+	if (algo == PAT_CONV_GEMV)
+		largest = 1;
+	else if (w->storage == PATCNN_STORAGE_DENSE)
+		largest = 4;
+
+	/* the groups are formed behind everything else; see PAT_SPARE in the planners */
+	pat_groups_form(&g, c, w, largest,
+			(u8 *)packed + info.packed_bytes - pat_groups_bytes(c));
+	if (!t.algo && algo == PAT_CONV_COLUMNS) {
+		u32 shared = g.first[PAT_CLASSES - 1];
+
+		if (shared * 2 > c->out.c)
+			algo = PAT_CONV_TAPS;
+	}
+	t.band_rows = info.band_rows;
+	ret = plan(isa, &t, c, w, algo, k, &one);
+	if (ret)
+		return ret;
+	switch (algo) {
+	case PAT_CONV_GEMV:
+		pat_gemv_pack(isa, w, k, &g);
+		break;
+	case PAT_CONV_COLUMNS:
+		pat_cols_pack(isa, w, k, &g);
+		break;
+	default:
+		pat_taps_pack(isa, w, k, &g);
+	}
+	return 0;
+}
+
+u32 pat_conv_units(const void *packed)
+{
+	const struct pat_conv_packed *k = packed;
+
+	return k->units;
+}
+
+static char *number(char *s, u32 n)
+{
+	char digits[10];
+	int i = 0;
+
+	do {
+		digits[i++] = '0' + n % 10;
+		n /= 10;
+	} while (n);
+	while (i)
+		*s++ = digits[--i];
+	return s;
+}
+
+static char *word(char *s, const char *w)
+{
+	while (*w)
+		*s++ = *w++;
+	return s;
+}
+
+void pat_conv_describe(const void *packed, char *text)
+{
+	const struct pat_conv_packed *k = packed;
+
+	switch (k->algo) {
+	case PAT_CONV_TAPS:
+		text = word(text, "taps ");
+		text = number(text, k->classes[0].tile);
+		text = word(text, "x");
+		text = number(text, k->classes[0].size);
+		break;
+	case PAT_CONV_COLUMNS:
+		text = word(text, k->frames > 1 ? "frames " : "columns ");
+		text = number(text, k->tile_r);
+		text = word(text, "x");
+		text = number(text, k->tile_v);
+		break;
+	default:
+		text = word(text, "gemv");
+	}
+	if (k->blocks > 1) {
+		text = word(text, " block ");
+		text = number(text, k->block);
+	}
+	*text = 0;
+}
+
+bool pat_conv_run(const struct pat_conv_isa *isa, const void *packed,
+		  const struct pat_conv_tile *tile, struct pat_cursor *cur,
+		  u64 budget, void *scratch)
+{
+	return isa->run(packed, tile, cur, budget, scratch);
+}

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+#define PAT_VEC_AVX2
+#define PAT_NAME "avx2"
+#include "tmpl_isa.h"

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Flat tiles: T vectors of consecutive pixels by a group of G filters stay in
+ * registers while the taps of the group pass by; every shifted vector of the input
+ * is loaded once for the G filters. Any kernel, stride and dilation; dense layers are
+ * groups that keep everything (implicit GEMM).
+ */
+#include "tmpl_act.h"
+#include "tmpl_gather.h"
+
+struct taps_job {
+	const struct pat_conv_packed *k;
+	const struct pat_class *cls;
+	const float *panel;
+	const u64 *ptr;
+	float *partial;
+	float *out;
+	const float *res;
+	const struct pat_seg *seg;
+	float *tmp;
+	/* rows that end in this tile: what is behind them becomes zeros */
+	u32 zero_row;
+	u32 zero_rows;
+	bool first;
+	bool last;
+	struct pat_clamp act;
+	u16 seg_at[18];
+};
+
+static PAT_NOINLINE void taps_store_slow(const struct taps_job *j, const float *v,
+					 float *out, const float *res, u32 vectors)
+{
+	for (u32 t = 0; t < vectors; t++) {
+		for (u32 s = j->seg_at[t]; s < j->seg_at[t + 1]; s++) {
+			const struct pat_seg *q = j->seg + s;
+			vf x = v_loadu(v + t * PAT_VL);
+
+			if (res)
+				x += v_loadm(res + q->res, q->mask);
+			x = v_min(v_max(x, v_set1(j->act.lo)), v_set1(j->act.hi));
+			if (j->act.other)
+				x = v_act(j->act.other, j->act.a, j->act.b, x);
+			v_storem(out + q->out, q->mask, x);
+		}
+	}
+}
+
+PAT_INLINE void taps_finish(const struct taps_job *j, vf *acc, u32 g, const int T, const int G)
+{
+	const u32 *filter = (const u32 *)((const u8 *)j->k + j->cls->filters) + g * G;
+	const vf lo = v_set1(j->act.lo), hi = v_set1(j->act.hi);
+
+	if (j->res || j->act.other) {
+		PAT_UNROLL
+		for (int i = 0; i < T * G; i++)
+			v_store(j->tmp + i * PAT_VL, acc[i]);
+		for (int i = 0; i < G; i++) {
+			const struct pat_conv *c = &j->k->conv;
+
+			taps_store_slow(j, j->tmp + i * T * PAT_VL, j->out + filter[i] * c->out.plane,
+					j->res ? j->res + filter[i] * c->res.plane : NULL, T);
+		}
+	} else {
+		PAT_UNROLL
+		for (int i = 0; i < G; i++) {
+			float *out = j->out + filter[i] * j->k->conv.out.plane;
+
+			PAT_UNROLL
+			for (int t = 0; t < T; t++) {
+				const struct pat_seg *q = j->seg + j->seg_at[t];
+				const struct pat_seg *e = j->seg + j->seg_at[t + 1];
+				vf x = v_min(v_max(acc[i * T + t], lo), hi);
+
+				if (pat_likely(q->mask == PAT_ALL_LANES))
+					v_storeu(out + q->out, x);
+				else
+					for (; q < e; q++)
+						v_storem(out + q->out, q->mask, x);
+			}
+		}
+	}
+	for (int i = 0; i < G; i++) {
+		const struct pat_planes *o = &j->k->conv.out;
+		float *out = j->out + filter[i] * o->plane + (u64)j->zero_row * o->pitch + o->w;
+
+		for (u32 z = 0; z < j->zero_rows; z++, out += o->pitch)
+			zero_floats(out, o->pitch - o->w);
+	}
+}
+
+PAT_INLINE void taps_tile(const struct taps_job *j, u32 g0, u32 g1, const int T, const int G)
+{
+	const u8 *base = (const u8 *)j->k;
+	const float *panel = j->panel;
+
+	for (u32 g = g0; g < g1; g++) {
+		const u8 *s = base + j->ptr[g], *e = base + j->ptr[g + 1];
+		float *part = j->partial + (u64)g * j->cls->tile * G * PAT_VL;
+		vf acc[T * G];
+
+		if (j->first) {
+			const float *bias = (const float *)(base + j->cls->bias) + g * G;
+
+			PAT_UNROLL
+			for (int i = 0; i < T * G; i++)
+				acc[i] = v_set1(bias[i / T]);
+		} else {
+			PAT_UNROLL
+			for (int i = 0; i < T * G; i++)
+				acc[i] = v_load(part + i * PAT_VL);
+		}
+		for (; s < e; s += 4 + 4 * G) {
+			const float *x = panel + *(const u32 *)s;
+			const float *w = (const float *)(s + 4);
+
+			if (G == 1) {
+				vf wv = v_set1(w[0]);
+
+				PAT_UNROLL
+				for (int t = 0; t < T; t++)
+					acc[t] = v_fma(wv, v_loadu(x + t * PAT_VL), acc[t]);
+			} else if (T < G) {
+				vf xv[T];
+
+				PAT_UNROLL
+				for (int t = 0; t < T; t++) {
+					xv[t] = v_loadu(x + t * PAT_VL);
+					v_keep(xv[t]);
+				}
+				PAT_UNROLL
+				for (int i = 0; i < G; i++) {
+					vf wv = v_set1(w[i]);
+
+					PAT_UNROLL
+					for (int t = 0; t < T; t++)
+						acc[i * T + t] = v_fma(wv, xv[t], acc[i * T + t]);
+				}
+			} else {
+				vf wv[G];
+
+				PAT_UNROLL
+				for (int i = 0; i < G; i++)
+					wv[i] = v_set1(w[i]);
+				PAT_UNROLL
+				for (int t = 0; t < T; t++) {
+					vf xv = v_loadu(x + t * PAT_VL);
+
+					v_keep(xv);
+					PAT_UNROLL
+					for (int i = 0; i < G; i++)
+						acc[i * T + t] = v_fma(wv[i], xv, acc[i * T + t]);
+				}
+			}
+		}
+		if (j->last) {
+			taps_finish(j, acc, g, T, G);
+		} else {
+			PAT_UNROLL
+			for (int i = 0; i < T * G; i++)
+				v_store(part + i * PAT_VL, acc[i]);
+		}
+	}
+}
+
+#define TAPS_DEFINE(T, G)							\
+static PAT_HOT void taps_##T##x##G(const struct taps_job *j, u32 g0, u32 g1)	\
+{										\
+	taps_tile(j, g0, g1, T, G);						\
+}
+#define TAPS_CASE(T, G)								\
+	case (T) * 16 + (G):							\
+		taps_##T##x##G(j, g0, g1);					\
+		break;
+
+#define TAPS_SMALL(X)								\
+	X(1, 4) X(2, 4) X(3, 4) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2)	\
+	X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1)	\
+	X(10, 1) X(11, 1) X(12, 1)
+#if PAT_REGS >= 32
+#define TAPS_ALL(X)								\
+	TAPS_SMALL(X) X(1, 8) X(2, 8) X(3, 8) X(4, 4) X(5, 4) X(6, 4)		\
+	X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2)			\
+	X(13, 1) X(14, 1) X(15, 1) X(16, 1)
+#else
+#define TAPS_ALL(X) TAPS_SMALL(X)
+#endif
+
+TAPS_ALL(TAPS_DEFINE)
+
+static void taps_dispatch(const struct taps_job *j, u32 tile, u32 size, u32 g0, u32 g1)
+{
+	switch (tile * 16 + size) {
+	TAPS_ALL(TAPS_CASE)
+	}
+}
+
+/* where the lanes of @vectors vectors from flat pixel @at on go, and the zeros behind rows that end in them */
+static PAT_NOINLINE void taps_segments(struct taps_job *j, const struct pat_conv_tile *t,
+				       u32 at, u32 vectors, struct pat_seg *seg)
+{
+	const struct pat_conv *c = &j->k->conv;
+	u32 pitch = j->k->panel.pitch, ow = c->out.w, n = 0;
+
+	j->seg = seg;
+	j->zero_rows = 0;
+	for (u32 v = 0; v < vectors; v++, at += PAT_VL) {
+		j->seg_at[v] = n;
+		for (u32 y = at / pitch; y <= (at + PAT_VL - 1) / pitch && y < t->rows; y++) {
+			s32 from = (s32)(y * pitch) - (s32)at, to = from + (s32)ow;
+			u32 lo = from < 0 ? 0 : from, hi = to > PAT_VL ? PAT_VL : to;
+
+			if (to <= 0)
+				continue;
+			seg[n].out = (s64)(t->row + y) * c->out.pitch - from;
+			seg[n].res = (s64)(t->row + y) * c->res.pitch - from;
+			seg[n++].mask = v_first(hi) & ~v_first(lo);
+			if (to <= PAT_VL && !j->zero_rows++)
+				j->zero_row = t->row + y;
+		}
+		/* nothing valid: one empty segment keeps the store loop simple */
+		if (j->seg_at[v] == n) {
+			seg[n].out = 0;
+			seg[n].res = 0;
+			seg[n++].mask = 0;
+		}
+	}
+	j->seg_at[vectors] = n;
+}
+
+static bool taps_run(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
+		     struct pat_cursor *cur, s64 budget, float *scratch)
+{
+	const struct pat_conv *c = &k->conv;
+	u32 u0 = (u64)k->units * t->part / t->parts;
+	u32 u1 = (u64)k->units * (t->part + 1) / t->parts;
+	u32 vectors = ((t->rows - 1) * k->panel.pitch + c->out.w + PAT_VL - 1) / PAT_VL;
+	struct pat_seg *seg = (struct pat_seg *)((u8 *)scratch + k->work);
+	struct taps_job j = { .k = k, .out = t->out, .res = t->res, .act = pat_clamp_of(c),
+			      .tmp = (float *)((u8 *)scratch + k->finish) };
+	u32 start = 0;
+
+	if (u0 == u1)
+		return true;
+	if (!gather_some(k, t, &cur->a, &budget, scratch))
+		return false;
+	for (u32 i = 0; i < k->class_count; start += k->classes[i++].groups) {
+		const struct pat_class *cls = k->classes + i;
+		u32 g0 = u0 > start ? u0 - start : 0;
+		u32 g1 = u1 > start ? pat_min(u1 - start, cls->groups) : 0;
+		u32 tiles = pat_div_up(vectors, cls->tile);
+
+		/* behind us, or not of this part */
+		if (g0 >= g1 || u0 + cur->d >= start + cls->groups)
+			continue;
+		if (u0 + cur->d < start + g0)
+			cur->d = start + g0 - u0;
+		j.cls = cls;
+		j.partial = (float *)((u8 *)scratch + k->partial);
+		for (; cur->b < tiles; cur->b++) {
+			u32 v0 = (u64)vectors * cur->b / tiles;
+			u32 n = (u64)vectors * (cur->b + 1) / tiles - v0;
+
+			taps_segments(&j, t, v0 * PAT_VL, n, seg);
+			j.panel = scratch + v0 * PAT_VL;
+			for (; cur->c < k->blocks; cur->c++) {
+				j.ptr = (const u64 *)((const u8 *)k + cls->ptr) +
+					(u64)cur->c * (cls->groups + 1);
+				j.first = cur->c == 0;
+				j.last = cur->c + 1 == k->blocks;
+				while (u0 + cur->d < start + g1) {
+					u32 g = u0 + cur->d - start, e = g;
+					u64 from = j.ptr[g];
+					/* bytes of stream that the budget allows */
+					u64 limit = budget > 0 ? (u64)budget / (n * PAT_VL) * 4 : 0;
+
+					if (budget <= 0)
+						return false;
+					do
+						e++;
+					while (e < g1 && j.ptr[e] - from < limit);
+					taps_dispatch(&j, n, cls->size, g, e);
+					budget -= (s64)((j.ptr[e] - from) / 4 + (e - g) * cls->size * 8) *
+						  n * PAT_VL;
+					cur->d += e - g;
+				}
+				cur->d = start + g0 - u0;
+			}
+			cur->c = 0;
+		}
+		cur->b = 0;
+		cur->d = start + g1 - u0;
+	}
+	return true;
+}
