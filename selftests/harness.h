@@ -161,13 +161,13 @@ static inline void th_fail(struct __test_metadata *md, bool fatal)
 		longjmp(md->env, 1);
 }
 
+/* Integers and pointers; compared as signed 64-bit numbers. */
 #define TH_CMP(a, op, b, fatal) do { \
-	__typeof__(a) th_a = (a); \
-	__typeof__(b) th_b = (b); \
+	long long th_a = (long long)(a); \
+	long long th_b = (long long)(b); \
 	if (!(th_a op th_b)) { \
 		printf("# %s:%d: %s %s %s: %lld (0x%llx) against %lld (0x%llx)\n", __FILE__, \
-		       __LINE__, #a, #op, #b, (long long)th_a, (long long)th_a, \
-		       (long long)th_b, (long long)th_b); \
+		       __LINE__, #a, #op, #b, th_a, th_a, th_b, th_b); \
 		th_fail(_metadata, fatal); \
 	} \
 } while (0)

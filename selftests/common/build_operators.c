@@ -99,9 +99,16 @@ __u32 pb_linear(struct pb *pb, __u32 in, __u32 features, __u16 storage)
 	struct patcnn_weights w;
 	__u32 out;
 
-	pb_weights(pb, &s, t.shape[t.rank - 1], &w);
-	t.shape[t.rank - 1] = features;
-	out = like_shape(pb, in, t.shape);
+	if (t.h == 1 && t.w == 1) {
+		const __u32 shape[] = { 1, features };
+
+		pb_weights(pb, &s, t.c, &w);
+		out = pb_tensor(pb, PATCNN_ROLE_INTERMEDIATE, 2, 2, 2, shape);
+	} else {
+		pb_weights(pb, &s, t.shape[t.rank - 1], &w);
+		t.shape[t.rank - 1] = features;
+		out = like_shape(pb, in, t.shape);
+	}
 	op = pb_op(pb, "linear", PATCNN_OP_LINEAR, out, 1, &in);
 	op->conv.window = window(&s);
 	op->conv.groups = 1;

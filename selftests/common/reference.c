@@ -29,6 +29,12 @@ static const void *start(const __u8 *blob, __u32 type, __u32 *count)
 	return s ? blob + s->offset : NULL;
 }
 
+static void no_memory(void)
+{
+	perror("reference");
+	exit(4);
+}
+
 static void load_constant(struct ref *r, __u32 t)
 {
 	const float *f = (const float *)(r->data + r->tensors[t].data_offset);
@@ -48,17 +54,24 @@ void ref_open(struct ref *r, const void *blob)
 	r->taps = start(blob, PATCNN_SECTION_TAPS, NULL);
 	r->data = start(blob, PATCNN_SECTION_DATA, NULL);
 	r->values = calloc(r->tensor_count, sizeof(*r->values));
+	if (!r->values)
+		no_memory();
+}
+
+/* Values of deep nets are large: they come with the first run. */
+static void allocate(struct ref *r)
+{
 	for (__u32 t = 0; t < r->tensor_count; t++) {
 		const struct patcnn_tensor *d = &r->tensors[t];
 		struct ref_value *x = &r->values[t];
 
+		if (x->v)
+			continue;
 		x->count = (__u64)d->c * d->h * d->w;
 		x->v = calloc(x->count, sizeof(double));
 		x->err = calloc(x->count, sizeof(double));
-		if (!x->v || !x->err) {
-			perror("reference");
-			exit(4);
-		}
+		if (!x->v || !x->err)
+			no_memory();
 		if (d->role == PATCNN_ROLE_CONSTANT)
 			load_constant(r, t);
 	}
@@ -202,6 +215,7 @@ static void finish(const struct ref *r, const struct patcnn_operator *op)
 
 void ref_run(struct ref *r, const void *const *io)
 {
+	allocate(r);
 	for (__u32 t = 0; t < r->tensor_count; t++)
 		if (r->tensors[t].role == PATCNN_ROLE_INPUT)
 			load_input(r, t, io[t]);

@@ -199,19 +199,13 @@ void ref_conv_transpose(const struct ref *r, const struct patcnn_operator *op)
 void ref_linear(const struct ref *r, const struct patcnn_operator *op)
 {
 	struct ref_value *in = ref_in(r, op, 0), *out = &r->values[op->output];
-	struct ref_value *res = op->operand_count > 1 ? ref_in(r, op, 1) : NULL;
 	const struct patcnn_weights *weights = &op->conv.weights;
-	const struct patcnn_tensor *ti = ref_tensor(r, op, 0), *to = &r->tensors[op->output];
-	__u64 rows = in->count / ti->shape[ti->rank - 1];
-	struct shape s = { to->shape[to->rank - 1], ti->shape[ti->rank - 1], 1, 1 };
+	const struct patcnn_tensor *to = &r->tensors[op->output];
+	__u32 features = to->shape[to->rank - 1];
+	__u64 rows = out->count / features;
+	struct shape s = { features, in->count / rows, 1, 1 };
 	double *w;
 
-	/* [1, c, 1, 1] is one row of c features. */
-	if (ti->h == 1 && ti->w == 1) {
-		rows = 1;
-		s.in = in->count;
-		s.out = out->count;
-	}
 	w = expand(r, weights, s);
 	for (__u64 row = 0; row < rows; row++)
 		for (__u32 o = 0; o < s.out; o++) {
@@ -221,8 +215,6 @@ void ref_linear(const struct ref *r, const struct patcnn_operator *op)
 			for (__u32 i = 0; i < s.in; i++)
 				sum_add(&sum, *dense_at(w, s, o, i, 0, 0), in->v[row * s.in + i],
 					in->err[row * s.in + i]);
-			if (res)
-				sum_add(&sum, 1, res->v[row * s.out + o], res->err[row * s.out + o]);
 			sum_store(&sum, out, row * s.out + o);
 		}
 	free(w);

@@ -374,6 +374,21 @@ static void reduce(const struct ref *r, const struct patcnn_operator *op)
 	}
 }
 
+/* Scale or bias, operand @i, at element @at of the output. */
+static double norm_param(const struct ref *r, const struct patcnn_operator *op, __u32 i, __u64 at,
+			 double absent)
+{
+	const struct patcnn_tensor *to = &r->tensors[op->output];
+	__u32 pos[PATCNN_MAX_RANK];
+
+	if (op->operand_count <= i)
+		return absent;
+	if (op->kind == PATCNN_OP_INSTANCE_NORM)
+		return ref_in(r, op, i)->v[at / ((__u64)to->h * to->w)];
+	split(to, at, pos);
+	return ref_in(r, op, i)->v[join_broadcast(ref_tensor(r, op, i), pos, to->rank)];
+}
+
 void ref_norm(const struct ref *r, const struct patcnn_operator *op)
 {
 	const struct patcnn_tensor *t = &r->tensors[op->output];
@@ -399,10 +414,9 @@ void ref_norm(const struct ref *r, const struct patcnn_operator *op)
 		rs = 1 / sqrt(var + bits(op->axis.epsilon));
 		delta = err + ref_sum_error(n, big);
 		for (__u64 k = i; k < i + n; k++) {
-			__u64 p = layer ? k - i : i / n;
 			double x = (in->v[k] - mean) * rs;
-			double scale = op->operand_count > 1 ? ref_in(r, op, 1)->v[p] : 1;
-			double bias = op->operand_count > 2 ? ref_in(r, op, 2)->v[p] : 0;
+			double scale = norm_param(r, op, 1, k, 1);
+			double bias = norm_param(r, op, 2, k, 0);
 
 			out->v[k] = x * scale + bias;
 			out->err[k] = fabs(scale) * (2 * delta * rs + fabs(x) * (delta * rs +
