@@ -264,6 +264,9 @@ static inline bool th_wait(pid_t pid, unsigned int seconds, int *status)
 	}
 }
 
+/* There when built with --coverage; _exit() would lose what was counted. */
+extern void __gcov_dump(void) __attribute__((weak));
+
 static inline void th_child(struct th_test *t, struct __test_metadata *md, const void *variant)
 {
 	sigset_t none;
@@ -273,6 +276,8 @@ static inline void th_child(struct th_test *t, struct __test_metadata *md, const
 	setpgid(0, 0);
 	t->run(md, variant);
 	fflush(NULL);
+	if (__gcov_dump)
+		__gcov_dump();
 	_exit(md->failed ? 1 : 0);
 }
 

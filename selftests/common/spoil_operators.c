@@ -2,6 +2,7 @@
 /* Mutations of the parameters and shapes of every kind of operator. */
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "spoil.h"
 
@@ -68,7 +69,12 @@ SPOIL(convert_scale_outside, EINVAL, "scale")
 }
 
 SPOIL(convert_scale_wraps, EINVAL, "scale") { OP(CONVERT)->convert.scale.offset = ~3ull; }
-SPOIL(convert_absent_offset, EINVAL, "mean") { OP(CONVERT)->convert.mean.count = 0; OP(CONVERT)->convert.mean.offset = 64; }
+SPOIL(convert_absent_offset, EINVAL, "mean")
+{
+	OP(CONVERT)->convert.mean.count = 0;
+	OP(CONVERT)->convert.mean.offset = 64;
+}
+
 SPOIL(convert_swap, EINVAL, "swap_rb") { OP(CONVERT)->convert.swap_rb = 2; }
 SPOIL(convert_reserved, EINVAL, "") { OP(CONVERT)->convert.reserved = 1; }
 SPOIL(convert_swap_channels, EINVAL, "swap_rb")
@@ -217,7 +223,12 @@ SPOIL(norm_epsilon_negative, EINVAL, "epsilon")
 }
 
 SPOIL(norm_epsilon_nan, EINVAL, "epsilon") { OP(INSTANCE_NORM)->axis.epsilon = 0x7fc00000; }
-SPOIL(layer_norm_scale, EINVAL, "operand 1") { OP(LAYER_NORM)->axis.axis = 2; reshape(in_of(pb, OP(LAYER_NORM), 1), 1, 4, 7); }
+SPOIL(layer_norm_scale, EINVAL, "operand 1")
+{
+	OP(LAYER_NORM)->axis.axis = 2;
+	reshape(in_of(pb, OP(LAYER_NORM), 1), 1, 4, 7);
+}
+
 SPOIL(layer_norm_scale_axis, EINVAL, "operand 2")
 {
 	reshape(in_of(pb, OP(LAYER_NORM), 2), 4, 7, 1);
@@ -257,4 +268,90 @@ SPOIL(work, E2BIG, "work")
 	spec.in = pb_input(pb, 1024, 512, 512);
 	for (int i = 0; i < 8; i++)
 		spec.in = pb_conv(pb, &spec);
+}
+
+/* ---- ranks and rows that differ although the elements agree ---- */
+
+static void merge_rows(struct patcnn_tensor *t)
+{
+	/* [1, c, h, w] as [1, c, h * w]: the same elements, one axis fewer. */
+	t->rank = 3;
+	t->shape[2] = t->h * t->w;
+	t->shape[3] = 0;
+	t->h = t->shape[2];
+	t->w = 1;
+	t->axis_h = 2;
+	t->axis_w = 3;
+}
+
+SPOIL(softmax_rank, EINVAL, "rank") { merge_rows(OUT(SOFTMAX)); }
+SPOIL(concat_rank, EINVAL, "rank") { merge_rows(OUT(CONCAT)); }
+SPOIL(slice_rank, EINVAL, "rank") { merge_rows(OUT(SLICE)); }
+SPOIL(pad_rank, EINVAL, "rank") { merge_rows(OUT(PAD)); }
+SPOIL(reduce_rank, EINVAL, "rank") { merge_rows(OUT(REDUCE)); }
+SPOIL(convert_axes, EINVAL, "axis_h")
+{
+	struct patcnn_tensor *t = OUT(CONVERT);
+
+	t->axis_w = 4;
+	t->h *= t->w;
+	t->w = 1;
+}
+
+SPOIL(norm_axes, EINVAL, "axis_h")
+{
+	struct patcnn_tensor *t = OUT(INSTANCE_NORM);
+
+	t->axis_w = 4;
+	t->h *= t->w;
+	t->w = 1;
+}
+
+SPOIL(linear_row_shape, EINVAL, "rows")
+{
+	__u32 in = pb_input(pb, 2, 3, 40), out = pb_linear(pb, in, 7, PATCNN_STORAGE_DENSE);
+
+	reshape(&pb->tensors[out], 3, 2, 7);
+}
+
+SPOIL(operands_in_all, E2BIG, "operand_count")
+{
+	__u32 *many = malloc(40000 * sizeof(*many));
+	__u32 one = pb_input(pb, 1, 1, 1);
+
+	for (int i = 0; i < 40000; i++)
+		many[i] = one;
+	/* Two operators over the same words of OPERANDS: the section stays within its limit. */
+	for (int i = 0; i < 2; i++) {
+		reshape(&pb->tensors[pb_concat(pb, 1, 20, many)], 40000, 1, 1);
+		pb_last(pb)->operand_count = 40000;
+		pb_last(pb)->operand_first = pb->operand_count - 20 * (i + 1);
+	}
+	pb_op(pb, "filler", PATCNN_OP_CONCAT, pb_last(pb)->output, 40000, many);
+	pb->operator_count--;
+	free(many);
+}
+
+SPOIL(filter_too_long, E2BIG, "filter")
+{
+	__u32 in = pb_input(pb, 1u << 20, 1, 1);
+	__u32 out = pb_tensor4(pb, PATCNN_ROLE_INTERMEDIATE, 1, 1, 1);
+	struct patcnn_operator *op = pb_op(pb, "long", PATCNN_OP_CONV, out, 1, &in);
+
+	op->conv.window = (struct patcnn_window){ 255, 255, 1, 1, 1, 1, 127, 127, 127, 127 };
+	op->conv.groups = 1;
+	op->conv.weights.dtype = PATCNN_DTYPE_F32;
+}
+
+SPOIL(taps_shared, E2BIG, "shared")
+{
+	__u32 first = pb->tap_count, n = 255 * 255;
+
+	pb->taps = realloc(pb->taps, (first + n) * sizeof(*pb->taps));
+	pb->patterns = realloc(pb->patterns,
+					 (pb->pattern_count + 40) * sizeof(*pb->patterns));
+	for (__u32 i = 0; i < n; i++)
+		pb->taps[pb->tap_count++] = (struct patcnn_tap){ i / 255, i % 255 };
+	for (int i = 0; i < 40; i++)
+		pb->patterns[pb->pattern_count++] = (struct patcnn_pattern){ first, n, 255, 255 };
 }

@@ -91,6 +91,40 @@ TEST_TIMEOUT(every_mutation, 300)
 	EXPECT_GT(n, 200);
 }
 
+/* More channels and filters than the validator's working memory has bits. */
+TEST(wide_layers)
+{
+	struct pat_error err;
+
+	for (int swap = 0; swap < 2; swap++) {
+		struct pb_conv spec = { .out = swap ? 600000 : 2, .keep = 20, .taps = 1,
+					.patterns = 1, .storage = PATCNN_STORAGE_FKW };
+		struct patcnn_weights *w;
+		struct pb pb;
+		size_t size;
+		void *blob;
+
+		pb_init(&pb, 5);
+		spec.in = pb_input(&pb, swap ? 2 : 600000, 1, 1);
+		pb_output(&pb, pb_conv(&pb, &spec));
+		blob = pb_finish(&pb, &size);
+		EXPECT_EQ(validate(blob, size, &err, 0xff), 0);
+		free(blob);
+		/* The last one twice: the bits of the last window must be looked at. */
+		w = &pb_last(&pb)->conv.weights;
+		if (swap)
+			words_of(&pb, w->reorder)[5] = words_of(&pb, w->reorder)[6];
+		else
+			words_of(&pb, w->index)[w->index.count - 1] =
+				words_of(&pb, w->index)[w->index.count - 2];
+		blob = pb_finish(&pb, &size);
+		EXPECT_EQ(validate(blob, size, &err, 0xff), -EINVAL);
+		EXPECT_TRUE(strstr(err.text, "twice"));
+		free(blob);
+		pb_fini(&pb);
+	}
+}
+
 /* Every prefix of a program, in steps of one byte near the tables. */
 TEST_TIMEOUT(truncations, 120)
 {
