@@ -40,8 +40,9 @@ def choose_patterns(weights, entries=4, count=8, centre=True):
     `weights`: the net's weight tensors of one kernel size.  PatDNN (section 4.1) counts
     for how many kernels a candidate is the best; here candidates are taken greedily by
     how much norm the set so far plus the candidate retains when each kernel uses its
-    best, since the most popular patterns overlap.  Layers are brought to equal energy
-    per kernel first, so that large weights do not decide for the others.
+    best, since the most popular patterns overlap; then single patterns are exchanged
+    for better ones until none is.  Layers are brought to equal energy per kernel
+    first, so that large weights do not decide for the others.
     """
     kernel = tuple(weights[0].shape[2:])
     table = candidates(entries, centre, kernel)
@@ -51,17 +52,36 @@ def choose_patterns(weights, entries=4, count=8, centre=True):
     for weight in weights:
         if tuple(weight.shape[2:]) != kernel:
             raise ValueError("one pattern set is for one kernel size")
-        energy = weight.detach().double().square().flatten(2).flatten(0, 1)
-        scores.append(energy / energy.sum(1).mean().clamp_min(1e-30) @ table.double().T)
+        energy = weight.detach().float().square().flatten(2).flatten(0, 1)
+        scores.append(energy / energy.sum(1).mean().clamp_min(1e-30) @ table.float().T)
     scores = torch.cat(scores)
-    best, chosen = torch.zeros(len(scores), dtype=torch.double), []
-    for _ in range(count):
-        gain = (scores - best[:, None]).clamp_min(0).sum(0)
-        if chosen:
-            gain[chosen] = -1
-        chosen.append(int(gain.argmax()))
-        best = torch.maximum(best, scores[:, chosen[-1]])
+    chosen = []
+    while len(chosen) < count:
+        chosen.append(best_addition(scores, chosen)[0])
+    exchanged = True
+    while exchanged:
+        exchanged = False
+        for place in range(count):
+            rest = chosen[:place] + chosen[place + 1:]
+            better, gain = best_addition(scores, rest)
+            if better != chosen[place] and gain > retained_gain(scores, rest, chosen[place]) * (1 + 1e-6):
+                chosen[place], exchanged = better, True
     return table[sorted(chosen)]
+
+
+def retained_gain(scores, chosen, extra):
+    """What candidate `extra` adds to the norm retained by the set `chosen`; `scores` is
+    fp32 [kernels, candidates], the norm that each candidate retains of each kernel."""
+    best = scores[:, chosen].amax(1) if chosen else torch.zeros(len(scores))
+    return float((scores[:, extra] - best).clamp_min(0).double().sum())
+
+
+def best_addition(scores, chosen):
+    """(candidate, gain): the one outside `chosen` that adds most."""
+    best = scores[:, chosen].amax(1) if chosen else torch.zeros(len(scores))
+    gain = torch.stack([(column - best).clamp_min(0).double().sum() for column in scores.T])
+    gain[chosen] = -1
+    return int(gain.argmax()), float(gain.max())
 
 
 def as_kernels(weight):
@@ -148,7 +168,7 @@ def nm_mask(weight, n, m, groups=None):
     # A pad channel scores below any weight, so it is taken only where none is left.
     padded = torch.nn.functional.pad(energy.transpose(1, 2), (0, -inputs % m), value=-1.0)
     blocks = padded.reshape(*padded.shape[:2], -1, m)
-    order = torch.sort(blocks, 3, descending=True, stable=True).indices[..., :n]
+    order = torch.sort(blocks, dim=3, descending=True, stable=True).indices[..., :n]
     mask = torch.zeros_like(blocks, dtype=torch.bool).scatter_(3, order, True)
     mask = mask.flatten(2)[:, :, :inputs].transpose(1, 2)
     return spread(mask, groups, weight)
