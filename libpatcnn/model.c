@@ -160,7 +160,7 @@ int patcnn_model_load(struct patcnn_device *dev, const char *path, struct patcnn
 		      char *error, size_t error_size)
 {
 	void *map = MAP_FAILED;
-	struct stat st;
+	struct stat st = { 0 };
 	int fd, ret = 0;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);

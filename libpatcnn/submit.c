@@ -175,7 +175,7 @@ put:
 int patcnn_submit_wait(struct patcnn_context *ctx, struct patcnn_model *model,
 		       const struct patcnn_job_args *args, int timeout_ms)
 {
-	int fence, ret;
+	int fence = -1, ret;
 
 	ret = patcnn_submit(ctx, model, args, &fence);
 	if (ret)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PATCNN_DRAW_H
+#define PATCNN_DRAW_H
+
+#include "image.h"
+
+struct picture {
+	struct image image;
+	const char *caption;	/* UTF-8, one line */
+	const char *mark;	/* SGR colour of the caption, e.g. "31", or NULL */
+};
+
+/* Draw @count pictures of one size on stdout, as many in a row as fit. */
+void draw_pictures(const struct picture *pictures, unsigned int count);
+
+#endif
