@@ -64,9 +64,10 @@ def train(directory, log):
             for net, name in ((dense, "dense"), (pruned, "pruned"))]
     rows = report.count(pruned, nets.DigitsNet.input_shape)
     weights, kept, macs, kept_macs = report.totals(rows)
+    patterns = ["".join(str(int(bit)) for bit in pattern)
+                for table in pruner.pattern_sets.values() for pattern in table]
     text = (f"{report.table(rows)}\n\n"
-            f"patterns (bits in raster order): "
-            f"{' '.join(''.join(str(int(b)) for b in p) for s in pruner.pattern_sets.values() for p in s)}\n"
+            f"patterns (bits in raster order): {' '.join(patterns)}\n"
             f"training images {len(training)}, test images {len(test)}\n"
             f"accuracy dense {dense_accuracy:.2f}% pruned {pruned_accuracy:.2f}%\n"
             f"weights {weights} -> {kept} ({weights / kept:.2f}x), "

@@ -38,7 +38,8 @@ def tiny_task(count=256):
     images = torch.randint(0, 60, (count, 1, 8, 8), generator=generator, dtype=torch.uint8)
     labels = torch.arange(count) % 4
     for index, label in enumerate(labels.tolist()):
-        images[index, 0, 1 + 4 * (label // 2):3 + 4 * (label // 2), 1 + 4 * (label % 2):3 + 4 * (label % 2)] = 250
+        row, column = 1 + 4 * (label // 2), 1 + 4 * (label % 2)
+        images[index, 0, row:row + 2, column:column + 2] = 250
     split = data.Split(images, labels)
     return split, split
 
@@ -53,8 +54,8 @@ class Plan(unittest.TestCase):
         self.assertEqual(rules["last"], RULES["other"])
 
     def test_overrides(self):
-        rules = plan(Tiny(), **RULES, overrides={"*": Rule(nm=(1, 4)), "sec*": Rule(connectivity=4.0),
-                                                "last": None})
+        rules = plan(Tiny(), **RULES, overrides={"*": Rule(nm=(1, 4)), "last": None,
+                                                "sec*": Rule(connectivity=4.0)})
         self.assertEqual(rules["second"], Rule(connectivity=4.0))
         self.assertEqual(rules["point"], Rule(nm=(1, 4)))
         self.assertNotIn("last", rules)

@@ -34,7 +34,7 @@ class Export(unittest.TestCase):
         x = torch.randn(2, 3, 32, 32)
         with torch.no_grad():
             expected, got = model.eval()(x), net(x)
-        self.assertTrue(torch.allclose(expected, got, rtol=1e-3, atol=1e-3 * float(expected.abs().max())))
+        self.assertLess(float((expected - got).abs().max() / expected.abs().max()), 1e-4)
         self.assertEqual(report.totals(net.rows), report.totals(report.count(model, (3, 32, 32))))
         spatial = [w for w in net.weights() if w.shape[-1] == 3 and w.dim() == 4]
         for weight, mask in zip(spatial, masks):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Groups of filters that share channel and pattern.
 
-Filter-level load redundancy elimination (PatDNN, section 5.3) shares a loaded input
+Filter-level load redundancy elimination (PatDNN, section 5.4) shares a loaded input
 between filters that use the same channel with the same pattern.  Left to itself
 training gives few such pairs; a group makes them certain, at the cost of freedom.
 """

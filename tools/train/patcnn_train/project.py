@@ -64,7 +64,8 @@ def choose_patterns(weights, entries=4, count=8, centre=True):
         for place in range(count):
             rest = chosen[:place] + chosen[place + 1:]
             better, gain = best_addition(scores, rest)
-            if better != chosen[place] and gain > retained_gain(scores, rest, chosen[place]) * (1 + 1e-6):
+            # A margin above rounding, so that equals are not exchanged for ever.
+            if gain > retained_gain(scores, rest, chosen[place]) * (1 + 1e-6):
                 chosen[place], exchanged = better, True
     return table[sorted(chosen)]
 
@@ -118,12 +119,12 @@ def pattern_mask(weight, patterns, groups=None):
     weight = as_kernels(weight)
     energy = group_energy(weight, groups)
     if energy.shape[2] != patterns.shape[1]:
-        raise ValueError(f"patterns of {patterns.shape[1]} positions on kernels of {energy.shape[2]}")
+        raise ValueError(f"patterns of {patterns.shape[1]} positions, kernels of {energy.shape[2]}")
     return spread(patterns[(energy @ patterns.double().T).argmax(2)], groups, weight)
 
 
 def connectivity_mask(weight, rate, groups=None):
-    """The ceil(OC*IC / rate) kernels of largest norm stay whole (PatDNN, section 4.1).
+    """The ceil(OC*IC / rate) kernels of largest norm stay whole (PatDNN, section 4.2).
 
     With groups a unit is the same input channel in all filters of a group, and
     ceil(groups*IC / rate) units stay.  Raises ValueError for a rate below 1.
@@ -138,7 +139,7 @@ def connectivity_mask(weight, rate, groups=None):
 
 
 def block_mask(weight, keep, rows=8, columns=4):
-    """Block-punched (YOLObile, section 4.1): within a block of `rows` filters x
+    """Block-punched (YOLObile): within a block of `rows` filters x
     `columns` consecutive input channels a kernel position is kept or removed for all.
     The ceil(positions * keep) of largest norm in the layer stay; edge blocks are
     smaller.  For 1x1 and linear layers a block has one position: itself."""
@@ -156,7 +157,7 @@ def block_mask(weight, keep, rows=8, columns=4):
 
 def nm_mask(weight, n, m, groups=None):
     """N:M: of every `m` consecutive input channels at one kernel position the `n` of
-    largest magnitude stay (the order of an HWC im2col row, MLSys 2025, section 4.1).
+    largest magnitude stay (consecutive in an HWC im2col row, as in the MLSys 2025 kernels).
 
     A last block of fewer than m channels keeps at most n too.
     """

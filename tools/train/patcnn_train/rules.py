@@ -55,7 +55,8 @@ class Rule:
         if self.pattern:
             parts["pattern"] = lambda w: project.pattern_mask(w, patterns, groups)
         if self.connectivity > 1:
-            parts["connectivity"] = lambda w: project.connectivity_mask(w, self.connectivity, groups)
+            rate = self.connectivity
+            parts["connectivity"] = lambda w: project.connectivity_mask(w, rate, groups)
         if self.block:
             parts["block"] = lambda w: project.block_mask(w, self.block)
         if self.nm:
