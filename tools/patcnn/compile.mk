@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+#
+# The ONNX side of the patcnn command, included by the Makefile here and by what
+# else links the compiler (tests, fuzzers): objects, packages, generated files.
+#
+# Wants: src, obj. Gives: compile-objs, prune-objs, compile-pkgs.
+
+onnx-proto ?= /usr/include/onnx/onnx.proto
+
+compile-objs := onnx.pb-c.o \
+	arena.o graph.o ops.o compile.o cmd_compile.o \
+	onnx_read.o onnx_tensor.o onnx_depth.o \
+	infer.o infer_const.o infer_shape.o infer_window.o fold.o fold_math.o \
+	lower.o lower_conv.o lower_layout.o lower_pool.o \
+	sparsity.o fkw.o program_write.o \
+	$(patsubst $(src)%.c,%.o,$(sort $(wildcard $(src)passes/*.c)))
+compile-pkgs := libprotobuf-c
+
+$(obj)/onnx.pb-c.c: $(onnx-proto)
+	@mkdir -p $(@D)
+	protoc-c --proto_path=$(dir $<) --c_out=$(@D) $(notdir $<)
+
+$(obj)/onnx.pb-c.h: $(obj)/onnx.pb-c.c ;
+
+$(obj)/onnx.pb-c.o: $(obj)/onnx.pb-c.c
+	$(CC) $(tool-cflags) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(addprefix $(obj)/,onnx_read.o onnx_tensor.o onnx_depth.o): $(obj)/onnx.pb-c.h
