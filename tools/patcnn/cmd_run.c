@@ -38,6 +38,7 @@ static const char help[] =
 	"      --labels-idx FILE their classes; prints the accuracy\n"
 	"      --expect FILE     predictions, IDX or one a line; exit status 1 if one differs\n"
 	"      --show N          draw N images with prediction and confidence\n"
+	"      --colour WHEN     in colours: auto (default), always or never\n"
 	"      --compare DENSE   run a second program too, side by side\n"
 	"      --compare-expect FILE  predictions of that one\n"
 	"\n"
@@ -47,6 +48,7 @@ static const char help[] =
 enum {
 	OPT_LABELS = 1, OPT_WARMUP, OPT_FIT, OPT_MEAN, OPT_SCALE, OPT_BGR, OPT_DATASET,
 	OPT_LABELS_IDX, OPT_EXPECT, OPT_SHOW, OPT_COMPARE, OPT_COMPARE_EXPECT,
+	OPT_COLOUR,
 };
 
 static const struct option options[] = {
@@ -68,23 +70,39 @@ static const struct option options[] = {
 	{ "show", required_argument, NULL, OPT_SHOW },
 	{ "compare", required_argument, NULL, OPT_COMPARE },
 	{ "compare-expect", required_argument, NULL, OPT_COMPARE_EXPECT },
+	{ "colour", required_argument, NULL, OPT_COLOUR },
 	ENGINE_OPTIONS,
 	{ NULL, 0, NULL, 0 },
 };
 
+/* Which of three words @s is, or -1 after a complaint. */
+static int parse_word(const char *what, const char *s, const char *const words[3])
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		if (!strcmp(s, words[i]))
+			return i;
+	complain("%s: '%s' is not %s, %s or %s", what, s, words[0], words[1], words[2]);
+	return -1;
+}
+
 static bool parse_fit(const char *s, enum image_fit *fit)
 {
-	static const char *const names[] = { "stretch", "crop", "pad" };
-	unsigned int i;
+	static const char *const words[] = { "stretch", "crop", "pad" };
+	int i = parse_word("--fit", s, words);
 
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		if (!strcmp(s, names[i])) {
-			*fit = (enum image_fit)i;
-			return true;
-		}
-	}
-	complain("--fit: '%s' is not stretch, crop or pad", s);
-	return false;
+	*fit = i < 0 ? FIT_STRETCH : (enum image_fit)i;
+	return i >= 0;
+}
+
+static bool parse_colour(const char *s, enum draw_colour *colour)
+{
+	static const char *const words[] = { "auto", "always", "never" };
+	int i = parse_word("--colour", s, words);
+
+	*colour = i < 0 ? COLOUR_AUTO : (enum draw_colour)i;
+	return i >= 0;
 }
 
 static bool parse_option(int opt, const char *arg, struct run_opts *o)
@@ -98,6 +116,8 @@ static bool parse_option(int opt, const char *arg, struct run_opts *o)
 		return parse_u32("--warmup", arg, 0, 1000000, &o->warmup);
 	case OPT_SHOW:
 		return parse_u32("--show", arg, 0, 10000, &o->show);
+	case OPT_COLOUR:
+		return parse_colour(arg, &o->colour);
 	case OPT_FIT:
 		return parse_fit(arg, &o->feed.fit);
 	case OPT_MEAN:

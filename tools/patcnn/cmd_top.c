@@ -181,7 +181,8 @@ static void print_reading(struct reading *r)
 	double cpus = 0;
 	size_t i;
 
-	qsort(r->clients, r->count, sizeof(*r->clients), busiest_first);
+	if (r->count)
+		qsort(r->clients, r->count, sizeof(*r->clients), busiest_first);
 	for (i = 0; i < r->count; i++)
 		cpus += r->clients[i].cpus;
 	if (isatty(STDOUT_FILENO))

@@ -19,11 +19,14 @@
 
 enum colours { NONE, PALETTE_256, TRUE_COLOUR };
 
-static enum colours terminal_colours(void)
+static enum colours terminal_colours(enum draw_colour when)
 {
 	const char *term = getenv("TERM"), *deep = getenv("COLORTERM");
 
-	if (getenv("NO_COLOR") || !isatty(STDOUT_FILENO) || !term || !strcmp(term, "dumb"))
+	if (when == COLOUR_NEVER)
+		return NONE;
+	if (when == COLOUR_AUTO && (getenv("NO_COLOR") || !isatty(STDOUT_FILENO) || !term ||
+				    !strcmp(term, "dumb")))
 		return NONE;
 	if (deep && (!strcmp(deep, "truecolor") || !strcmp(deep, "24bit")))
 		return TRUE_COLOUR;
@@ -128,9 +131,9 @@ static void draw_row(const struct picture *pictures, unsigned int count, unsigne
 	}
 }
 
-void draw_pictures(const struct picture *pictures, unsigned int count)
+void draw_pictures(const struct picture *pictures, unsigned int count, enum draw_colour when)
 {
-	enum colours colours = terminal_colours();
+	enum colours colours = terminal_colours(when);
 	struct picture *small;
 	unsigned int columns, per_row, i, n;
 

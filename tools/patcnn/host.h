@@ -26,10 +26,6 @@ struct host_opts {
 	uint64_t cpus[4];	/* threads are bound to these, one each, in turn */
 };
 
-/* A plan alone: free() it. Complains with @name and returns NULL on failure. */
-struct pat_plan *host_plan(const char *name, const struct pat_program *prog,
-			   const struct host_opts *opts);
-
 /* Times of one run; arrays are the caller's, or NULL: not wanted. */
 struct host_times {
 	uint64_t start_ns;

@@ -30,6 +30,11 @@ static bool has_weights(const struct patcnn_operator *op)
 	       op->kind == PATCNN_OP_LINEAR;
 }
 
+static uint64_t elements(const struct patcnn_tensor *t)
+{
+	return (uint64_t)t->c * t->h * t->w;
+}
+
 static struct storage storage_of(const struct pat_program *prog, const struct patcnn_operator *op)
 {
 	const struct patcnn_conv_params *conv = &op->conv;
@@ -38,7 +43,8 @@ static struct storage storage_of(const struct pat_program *prog, const struct pa
 	const struct patcnn_tensor *out = &prog->tensors[op->output];
 	bool linear = op->kind == PATCNN_OP_LINEAR;
 	uint64_t filters = linear ? out->shape[out->rank - 1] : out->c;
-	uint64_t inputs = linear ? in->shape[in->rank - 1] : in->c / conv->groups;
+	uint64_t rows = elements(out) / filters;	/* of a linear operator */
+	uint64_t inputs = linear ? elements(in) / rows : in->c / conv->groups;
 	const float *values = (const float *)(prog->data + w->values.offset);
 	struct storage s = { 0 };
 	uint64_t i;
@@ -88,14 +94,17 @@ static void print_layer(const struct pat_program *prog, const struct pat_plan *p
 	const struct patcnn_operator *op = &prog->operators[i];
 	uint64_t dense = pat_operator_macs(prog, i, true), kept = pat_operator_macs(prog, i, false);
 	uint32_t step = step_of(plan, i);
+	const char *name = prog->strings + op->name;
 	char shape[80], group[16] = "";
+	size_t length = strlen(name);
 	struct storage s;
 
 	tensor_shape(&prog->tensors[op->output], shape, sizeof(shape));
 	if (step != UINT32_MAX)
 		snprintf(group, sizeof(group), "%u", step);
-	printf("%4u %-22.22s %-12.12s %-14s %4s ", i, prog->strings + op->name,
-	       operator_kind_name(op->kind), shape, group);
+	/* The end of a long name says more than its start. */
+	printf("%4u %s%-*s %-12.12s %-14s %4s ", i, length > 22 ? "…" : "", length > 22 ? 21 : 22,
+	       length > 22 ? name + length - 21 : name, operator_kind_name(op->kind), shape, group);
 	if (!dense) {
 		printf("%8s %8s %6s\n", "", "", "");
 		return;
@@ -235,18 +244,22 @@ int info_program(const char *path, const struct info_opts *opts)
 		.plan_flags = opts->no_fuse ? PAT_PLAN_NO_FUSE : 0,
 	};
 	struct model_file file;
-	struct pat_plan *plan;
+	struct host *host;
+	bool opened;
 
 	if (!host_opts.isa)
 		return STATUS_USAGE;
 	if (!model_file_open(&file, path))
 		return STATUS_FAILED;
-	plan = host_plan(path, &file.prog, &host_opts);
-	if (plan && opts->json)
-		print_json(json_program(&file, plan, host_opts.isa, host_opts.threads));
-	else if (plan)
-		print_text(&file, plan, host_opts.isa, host_opts.threads);
-	free(plan);
+	/* Not the plan alone: packing decides the last of the algorithms. */
+	host = host_open(path, &file.prog, &host_opts);
+	if (host && opts->json)
+		print_json(json_program(&file, host_get_plan(host), host_opts.isa,
+					host_opts.threads));
+	else if (host)
+		print_text(&file, host_get_plan(host), host_opts.isa, host_opts.threads);
+	opened = host;
+	host_close(host);
 	model_file_close(&file);
-	return plan ? STATUS_OK : STATUS_FAILED;
+	return opened ? STATUS_OK : STATUS_FAILED;
 }

@@ -75,7 +75,7 @@ static void print_line(unsigned int columns)
 	putchar('\n');
 }
 
-/* The name, shortened in the middle to fit, and how many operators are fused behind it. */
+/* The name, the end of it if it is long, and how many operators are fused behind it. */
 static void print_step_name(const struct engine_step *s, int width)
 {
 	char more[16] = "";
@@ -85,8 +85,7 @@ static void print_step_name(const struct engine_step *s, int width)
 		snprintf(more, sizeof(more), " +%u", s->op_count - 1);
 	room = width - (int)strlen(more);
 	if (n > room)
-		printf("%.*s…%s%s", (room - 1) / 2, s->name, s->name + n - (room - 1 - (room - 1) / 2),
-		       more);
+		printf("…%s%s", s->name + n - (room - 1), more);
 	else
 		printf("%s%-*s", s->name, width - n, more);
 }

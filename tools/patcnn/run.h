@@ -2,6 +2,7 @@
 #ifndef PATCNN_RUN_H
 #define PATCNN_RUN_H
 
+#include "draw.h"
 #include "engine.h"
 #include "feed.h"
 
@@ -22,6 +23,7 @@ struct run_opts {
 	const char *compare;
 	const char *compare_expect;
 	uint32_t show;
+	enum draw_colour colour;
 };
 
 /* The data set mode; returns the exit status. */

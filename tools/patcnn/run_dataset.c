@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "cmd.h"
-#include "draw.h"
 #include "idx.h"
 #include "report.h"
 #include "run.h"
@@ -98,13 +97,13 @@ static bool run_image(struct contestant *c, const struct dataset *set, uint32_t 
 }
 
 /* @n images evenly over the set, those of the first program's mistakes marked. */
-static void show_images(const struct contestant *c, const struct dataset *set, uint32_t n)
+static void show_images(const struct contestant *c, const struct dataset *set,
+			const struct run_opts *opts)
 {
+	uint32_t n = opts->show < set->count ? opts->show : set->count, i, at;
 	struct picture *pictures;
 	char (*captions)[64];
-	uint32_t i, at;
 
-	n = n < set->count ? n : set->count;
 	pictures = xcalloc(n, sizeof(*pictures));
 	captions = xcalloc(n, sizeof(*captions));
 	for (i = 0; i < n; i++) {
@@ -119,7 +118,7 @@ static void show_images(const struct contestant *c, const struct dataset *set, u
 			pictures[i].mark = "31";
 		}
 	}
-	draw_pictures(pictures, n);
+	draw_pictures(pictures, n, opts->colour);
 	putchar('\n');
 	free(captions);
 	free(pictures);
@@ -183,10 +182,11 @@ static void print_both(struct contestant *c, const struct dataset *set)
 	if (c[0].expect || c[1].expect) {
 		printf("%-26s", "predictions as expected");
 		for (i = 0; i < 2; i++) {
+			char text[32] = "-";
+
 			if (c[i].expect)
-				printf("  %4u of %-4u", c[i].equal, set->count);
-			else
-				printf(" %12s", "-");
+				snprintf(text, sizeof(text), "%u of %u", c[i].equal, set->count);
+			printf(" %12s", text);
 		}
 		putchar('\n');
 	}
@@ -231,7 +231,7 @@ static void print_text(struct contestant *c, unsigned int count, const struct da
 		print_engine(c[i].engine);
 	putchar('\n');
 	if (opts->show)
-		show_images(c, set, opts->show);
+		show_images(c, set, opts);
 	for (i = 0; opts->engine.profile && i < count; i++) {
 		if (count > 1)
 			printf("%s: ", c[i].name);
