@@ -63,20 +63,14 @@ static u32 bits(float f)
 
 static void choose(u32 *state, u32 n, u32 k, u32 *pick)
 {
-	u8 *used = calloc(n, 1);
+	u32 left = k;
 
-	for (u32 i = 0; i < k; i++) {
-		u32 x;
-
-		do
-			x = layer_random(state) % n;
-		while (used[x]);
-		used[x] = 1;
-	}
-	for (u32 i = 0, j = 0; i < n; i++)
-		if (used[i])
+	/* selection sampling: ascending, every subset equally likely */
+	for (u32 i = 0, j = 0; i < n && left; i++)
+		if (layer_random(state) % (n - i) < left) {
 			pick[j++] = i;
-	free(used);
+			left--;
+		}
 }
 
 static void fill_fkw(struct layer *l, u32 *s)

@@ -25,17 +25,6 @@ PAT_INLINE void copy_floats(float *d, const float *s, u32 n)
 		v_storem(d + i, v_first(n - i), v_loadm(s + i, v_first(n - i)));
 }
 
-/* d[i] = s[2 i] */
-PAT_INLINE void halve_floats(float *d, const float *s, u32 n)
-{
-	u32 i = 0;
-
-	for (; i + PAT_VL < n; i += PAT_VL)
-		v_storeu(d + i, v_even(v_loadu(s + 2 * i), v_loadu(s + 2 * i + PAT_VL)));
-	for (; i < n; i++)
-		d[i] = s[2 * i];
-}
-
 /* d[j] = row[x0 + j * step] for 0 <= j < n, zero outside of 0 <= x < w */
 static PAT_NOINLINE void gather_row(float *d, u32 n, const float *row, u32 w, s32 x0, u32 step)
 {
@@ -51,13 +40,61 @@ static PAT_NOINLINE void gather_row(float *d, u32 n, const float *row, u32 w, s3
 	row += x0 + (s32)(j0 * step);
 	if (step == 1)
 		copy_floats(d + j0, row, j1 - j0);
-	else if (step == 2)
-		halve_floats(d + j0, row, j1 - j0);
 	else
 		for (u32 j = j0; j < j1; j++)
 			d[j] = row[(j - j0) * step];
 	if (j1 < n)
 		zero_floats(d + j1, n - j1);
+}
+
+#define GATHER_VECTORS 32
+
+/* lanes of the @i-th vector from column @x0 on that are inside a row of @w */
+PAT_INLINE u32 gather_mask(s32 x0, u32 w, u32 i)
+{
+	s32 x = x0 + (s32)(i * PAT_VL), left = (s32)w - x;
+	u32 hi = left < 0 ? 0 : pat_min(left, PAT_VL), lo = x < 0 ? pat_min(-x, PAT_VL) : 0;
+
+	return v_first(hi) & ~v_first(lo);
+}
+
+/*
+ * @rows rows of @n columns from input column @x0 on, at column steps of 1 or 2. Whole
+ * vectors are written: what is written behind a row is overwritten by the rows and
+ * channels that follow, so rows go in ascending order, and the panel has room behind
+ * its last row.
+ */
+PAT_INLINE void gather_rows(float *d, u32 pitch, const float *src, s64 src_pitch, s32 y0,
+			    u32 y_step, u32 h, u32 rows, u32 n, s32 x0, u32 w, const u32 step)
+{
+	u32 vectors = (n + PAT_VL - 1) / PAT_VL, mask[GATHER_VECTORS * 2];
+
+	for (u32 i = 0; i < vectors * step; i++)
+		mask[i] = gather_mask(x0, w, i);
+	for (u32 r = 0; r < rows; r++, d += pitch) {
+		s32 y = y0 + (s32)(r * y_step);
+		const float *s = src + y * src_pitch + x0;
+
+		if (y < 0 || y >= (s32)h) {
+			for (u32 i = 0; i < vectors; i++)
+				v_storeu(d + i * PAT_VL, v_set1(0));
+			continue;
+		}
+		for (u32 i = 0; i < vectors; i++) {
+			u32 m = mask[i * step];
+			vf v = pat_likely(m == PAT_ALL_LANES) ? v_loadu(s + i * step * PAT_VL) :
+								v_loadm(s + i * step * PAT_VL, m);
+
+			if (step == 2) {
+				u32 m2 = mask[2 * i + 1];
+				const float *p = s + (2 * i + 1) * PAT_VL;
+
+				v = v_even(v, pat_likely(m2 == PAT_ALL_LANES) ? v_loadu(p) :
+									       v_loadm(p, m2));
+			}
+			v_storeu(d + i * PAT_VL, v);
+		}
+	}
 }
 
 /* all phases and rows of channel @ch for output rows from @row on */
@@ -67,26 +104,36 @@ static PAT_NOINLINE void gather_channel(const struct pat_conv_packed *k, const f
 	const struct pat_conv *c = &k->conv;
 	const struct pat_panel *p = &k->panel;
 	const float *src = in + (u64)ch * c->in.plane;
-	u32 total = rows + p->halo_rows;
+	u32 total = rows + p->halo_rows, sx = c->stride_w;
 
 	for (u32 s = 0; s < p->segments; s++) {
 		float *seg = panel + p->lead + s * p->segment_plane +
 			     (u64)ch * p->phases_y * p->phases_x * p->plane;
-		s32 first = (s32)(s * p->segment * c->stride_w) - p->origin;
+		s32 first = (s32)(s * p->segment * sx) - p->origin;
 
-		for (u32 py = 0; py < p->phases_y; py++) {
-			for (u32 px = 0; px < p->phases_x; px++, seg += p->plane) {
-				for (u32 r = 0; r < total; r++) {
-					s32 y = (s32)((row + r) * c->stride_h + py) - p->origin_y;
-					u32 n = r + 1 < total ? pat_min(p->pitch, p->content) : p->content;
-					float *d = seg + (u64)r * p->pitch;
+		for (u32 ph = 0; ph < p->phases_y * p->phases_x; ph++, seg += p->plane) {
+			s32 y0 = (s32)(row * c->stride_h + ph / p->phases_x) - p->origin_y;
+			s32 x0 = first + (s32)(ph % p->phases_x);
 
-					if (y < 0 || y >= (s32)c->in.h)
-						zero_floats(d, n);
-					else
-						gather_row(d, n, src + (u64)y * c->in.pitch, c->in.w,
-							   first + (s32)px, c->stride_w);
-				}
+			if (sx == 1 && p->content <= GATHER_VECTORS * PAT_VL) {
+				gather_rows(seg, p->pitch, src, c->in.pitch, y0, c->stride_h,
+					    c->in.h, total, p->content, x0, c->in.w, 1);
+				continue;
+			}
+			if (sx == 2 && p->content <= GATHER_VECTORS * PAT_VL) {
+				gather_rows(seg, p->pitch, src, c->in.pitch, y0, c->stride_h,
+					    c->in.h, total, p->content, x0, c->in.w, 2);
+				continue;
+			}
+			for (u32 r = 0; r < total; r++) {
+				s32 y = y0 + (s32)(r * c->stride_h);
+				float *d = seg + (u64)r * p->pitch;
+
+				if (y < 0 || y >= (s32)c->in.h)
+					zero_floats(d, p->content);
+				else
+					gather_row(d, p->content, src + (u64)y * c->in.pitch,
+						   c->in.w, x0, sx);
 			}
 		}
 	}

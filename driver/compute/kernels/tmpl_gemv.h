@@ -37,7 +37,7 @@ static PAT_NOINLINE void gemv_sparse(const float *x, const float *w, u64 steps, 
 PAT_INLINE void gemv_dense(const float *x, const float *w, u64 step, u64 from, u64 to,
 			   float *sum, const int S)
 {
-	vf a[2 * S];
+	vf a[2 * GEMV_SLICES];
 	u64 i = from;
 
 	PAT_UNROLL

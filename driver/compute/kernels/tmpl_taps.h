@@ -25,6 +25,8 @@ struct taps_job {
 	bool last;
 	struct pat_clamp act;
 	u16 seg_at[18];
+	/* no vector has more than two segments: they are seg[2 t] and seg[2 t + 1] */
+	bool pairs;
 };
 
 static PAT_NOINLINE void taps_store_slow(const struct taps_job *j, const float *v,
@@ -50,7 +52,7 @@ PAT_INLINE void taps_finish(const struct taps_job *j, vf *acc, u32 g, const int 
 	const u32 *filter = (const u32 *)((const u8 *)j->k + j->cls->filters) + g * G;
 	const vf lo = v_set1(j->act.lo), hi = v_set1(j->act.hi);
 
-	if (j->res || j->act.other) {
+	if (j->res || j->act.other || !j->pairs) {
 		PAT_UNROLL
 		for (int i = 0; i < T * G; i++)
 			v_store(j->tmp + i * PAT_VL, acc[i]);
@@ -67,15 +69,11 @@ PAT_INLINE void taps_finish(const struct taps_job *j, vf *acc, u32 g, const int 
 
 			PAT_UNROLL
 			for (int t = 0; t < T; t++) {
-				const struct pat_seg *q = j->seg + j->seg_at[t];
-				const struct pat_seg *e = j->seg + j->seg_at[t + 1];
+				const struct pat_seg *q = j->seg + 2 * t;
 				vf x = v_min(v_max(acc[i * T + t], lo), hi);
 
-				if (pat_likely(q->mask == PAT_ALL_LANES))
-					v_storeu(out + q->out, x);
-				else
-					for (; q < e; q++)
-						v_storem(out + q->out, q->mask, x);
+				v_storem(out + q[0].out, q[0].mask, x);
+				v_storem(out + q[1].out, q[1].mask, x);
 			}
 		}
 	}
@@ -96,7 +94,7 @@ PAT_INLINE void taps_tile(const struct taps_job *j, u32 g0, u32 g1, const int T,
 	for (u32 g = g0; g < g1; g++) {
 		const u8 *s = base + j->ptr[g], *e = base + j->ptr[g + 1];
 		float *part = j->partial + (u64)g * j->cls->tile * G * PAT_VL;
-		vf acc[T * G];
+		vf acc[32];
 
 		if (j->first) {
 			const float *bias = (const float *)(base + j->cls->bias) + g * G;
@@ -113,6 +111,8 @@ PAT_INLINE void taps_tile(const struct taps_job *j, u32 g0, u32 g1, const int T,
 			const float *x = panel + *(const u32 *)s;
 			const float *w = (const float *)(s + 4);
 
+			/* the stream comes from far away, and passes only once per tile */
+			pat_prefetch(s + 1024);
 			if (G == 1) {
 				vf wv = v_set1(w[0]);
 
@@ -120,7 +120,7 @@ PAT_INLINE void taps_tile(const struct taps_job *j, u32 g0, u32 g1, const int T,
 				for (int t = 0; t < T; t++)
 					acc[t] = v_fma(wv, v_loadu(x + t * PAT_VL), acc[t]);
 			} else if (T < G) {
-				vf xv[T];
+				vf xv[8];
 
 				PAT_UNROLL
 				for (int t = 0; t < T; t++) {
@@ -136,7 +136,7 @@ PAT_INLINE void taps_tile(const struct taps_job *j, u32 g0, u32 g1, const int T,
 						acc[i * T + t] = v_fma(wv, xv[t], acc[i * T + t]);
 				}
 			} else {
-				vf wv[G];
+				vf wv[8];
 
 				PAT_UNROLL
 				for (int i = 0; i < G; i++)
@@ -217,14 +217,25 @@ static PAT_NOINLINE void taps_segments(struct taps_job *j, const struct pat_conv
 			if (to <= PAT_VL && !j->zero_rows++)
 				j->zero_row = t->row + y;
 		}
-		/* nothing valid: one empty segment keeps the store loop simple */
-		if (j->seg_at[v] == n) {
-			seg[n].out = 0;
-			seg[n].res = 0;
-			seg[n++].mask = 0;
-		}
 	}
 	j->seg_at[vectors] = n;
+
+	/* spread out from the back: an unused half has no lanes */
+	j->pairs = true;
+	for (u32 v = 0; v < vectors; v++)
+		j->pairs &= j->seg_at[v + 1] - j->seg_at[v] <= 2;
+	if (!j->pairs)
+		return;
+	for (u32 v = vectors; v-- > 0;) {
+		u32 first = j->seg_at[v], count = j->seg_at[v + 1] - first;
+		const struct pat_seg none = { .out = (s64)t->row * c->out.pitch,
+					      .res = (s64)t->row * c->res.pitch };
+
+		seg[2 * v + 1] = count > 1 ? seg[first + 1] : none;
+		seg[2 * v] = count ? seg[first] : none;
+	}
+	for (u32 v = 0; v <= vectors; v++)
+		j->seg_at[v] = 2 * v;
 }
 
 static bool taps_run(const struct pat_conv_packed *k, const struct pat_conv_tile *t,

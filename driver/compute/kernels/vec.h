@@ -20,8 +20,8 @@
  */
 
 #define PAT_INLINE static inline __attribute__((always_inline))
-#define PAT_NOINLINE __attribute__((noinline))
-#define PAT_HOT __attribute__((noinline, aligned(64)))
+#define PAT_NOINLINE __attribute__((__noinline__))
+#define PAT_HOT __attribute__((__noinline__, aligned(64)))
 
 /* The loops behind this have constant bounds and index arrays held in registers. */
 #ifdef __clang__
