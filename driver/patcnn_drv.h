@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _PATCNN_DRV_H_
+#define _PATCNN_DRV_H_
+
+#include <linux/atomic.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/sizes.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_file.h>
+#include <drm/gpu_scheduler.h>
+#include <drm/patcnn_drm.h>
+
+#include "patcnn_compute.h"
+#include "patcnn_pool.h"
+
+/* Limits told to user space by DEV_QUERY. */
+#define PATCNN_MAX_BO_SIZE	SZ_2G
+#define PATCNN_MAX_MODEL_SIZE	SZ_1G
+#define PATCNN_MAX_MODELS	64
+#define PATCNN_MAX_CONTEXTS	64
+#define PATCNN_MAX_SYNCS	256
+#define PATCNN_MAX_QUEUED	64
+/* Buffers of one open file; nobody needs as many, and a leak hits it early. */
+#define PATCNN_MAX_BOS		65536
+
+struct dma_fence;
+struct seq_file;
+
+/**
+ * struct patcnn_device - the one device of the module.
+ *
+ * Freed with the last reference to @drm, which fences and model files hold:
+ * scheduler names and locks stay valid as long as somebody can ask a fence.
+ */
+struct patcnn_device {
+	/** @drm: base. */
+	struct drm_device drm;
+	/** @sched: one per slot of the pool: high, and normal with low. */
+	struct drm_gpu_scheduler sched[PATCNN_SLOTS];
+	/** @pool: the workers. */
+	struct patcnn_pool pool;
+	/** @isa: kernels in use, chosen at probe. */
+	const struct pat_isa *isa;
+	/** @ctx_lock: protects @contexts; taken before &patcnn_ctx.lock. */
+	struct mutex ctx_lock;
+	/** @contexts: every live context, for unbind. */
+	struct list_head contexts;
+	/** @started: jobs given to run_job() and not yet to free_job(). */
+	atomic_t started;
+	/** @drained: woken when @started falls to zero. */
+	wait_queue_head_t drained;
+};
+
+static inline struct patcnn_device *to_patcnn_device(struct drm_device *drm)
+{
+	return container_of(drm, struct patcnn_device, drm);
+}
+
+/**
+ * struct patcnn_client - accounting of an open file; outlives it while its jobs run.
+ */
+struct patcnn_client {
+	struct kref kref;
+	/** @id: &drm_file.client_id; tells workers whose data a scratch holds. */
+	u64 id;
+	/** @busy_ns: time of workers in kernels. */
+	atomic64_t busy_ns;
+	/** @jobs: finished jobs. */
+	atomic64_t jobs;
+};
+
+void patcnn_client_put(struct patcnn_client *client);
+
+/** struct patcnn_file - an open file. */
+struct patcnn_file {
+	struct patcnn_device *pdev;
+	struct patcnn_client *client;
+	/** @models: handle to &struct patcnn_model. */
+	struct xarray models;
+	/** @contexts: handle to &struct patcnn_ctx. */
+	struct xarray contexts;
+	/** @bos: number of GEM handles. */
+	atomic_t bos;
+};
+
+static inline struct patcnn_file *to_patcnn_file(struct drm_file *file)
+{
+	return file->driver_priv;
+}
+
+/* Work that frees memory or drops module references; flushed at module exit. */
+extern struct workqueue_struct *patcnn_release_wq;
+
+void *patcnn_array_get(const struct drm_patcnn_obj_array *in, size_t size, u32 max);
+
+void patcnn_show_fdinfo(struct drm_printer *p, struct drm_file *file);
+void patcnn_debugfs_init(struct patcnn_device *pdev);
+extern const struct attribute_group *patcnn_attribute_groups[];
+
+#endif

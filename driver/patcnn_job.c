@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * DOC: Jobs and fences
+ *
+ * Two schedulers feed the two slots of the pool. They order jobs by dependency,
+ * priority and age; each may have two jobs in the pool, so that the next one starts
+ * without a trip through a workqueue. They know no timeout: the pool has a watchdog
+ * that cancels, and a cancelled job ends within a chunk of work, so there never is
+ * anything to reset.
+ *
+ * Clients are given &struct patcnn_fence, made by the submit ioctl; run_job() returns
+ * the same fence to the scheduler. It is signalled by whoever moves the job to
+ * PATCNN_JOB_DONE: the worker that finished it, or who cancelled it, also while it is
+ * still queued. free_job() cancels too, for jobs of a killed entity that were never run.
+ *
+ * A fence refers to device and module until it is freed, since anyone may keep a
+ * sync_file; so do jobs through their fence. Fences are freed after an RCU grace
+ * period, as dma_fence asks for, and then from a workqueue, because the device's
+ * last reference may sleep. Module exit waits for RCU and drains that workqueue.
+ */
+
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_gem.h>
+
+#include "patcnn_compat.h"
+#include "patcnn_drv.h"
+#include "patcnn_job.h"
+#include "patcnn_model.h"
+#include "patcnn_trace.h"
+
+/* One running and one to follow. */
+#define PATCNN_SCHED_CREDITS	2
+
+static struct patcnn_fence *to_patcnn_fence(struct dma_fence *fence)
+{
+	return container_of(fence, struct patcnn_fence, base);
+}
+
+static const char *patcnn_fence_driver_name(struct dma_fence *fence)
+{
+	return "patcnn";
+}
+
+static const char *patcnn_fence_timeline_name(struct dma_fence *fence)
+{
+	return "patcnn-ctx";
+}
+
+static void patcnn_fence_free_work(struct work_struct *work)
+{
+	struct patcnn_fence *fence = container_of(work, struct patcnn_fence, work);
+
+	drm_dev_put(fence->drm);
+	kfree(fence);
+	module_put(THIS_MODULE);
+}
+
+static void patcnn_fence_free_rcu(struct rcu_head *rcu)
+{
+	struct patcnn_fence *fence = container_of(rcu, struct patcnn_fence, rcu);
+
+	INIT_WORK(&fence->work, patcnn_fence_free_work);
+	queue_work(patcnn_release_wq, &fence->work);
+}
+
+static void patcnn_fence_release(struct dma_fence *base)
+{
+	call_rcu(&to_patcnn_fence(base)->rcu, patcnn_fence_free_rcu);
+}
+
+static const struct dma_fence_ops patcnn_fence_ops = {
+	.get_driver_name = patcnn_fence_driver_name,
+	.get_timeline_name = patcnn_fence_timeline_name,
+	.release = patcnn_fence_release,
+};
+
+/* patcnn_fence_alloc - memory and references of a fence; patcnn_fence_init() makes it one. */
+struct patcnn_fence *patcnn_fence_alloc(struct drm_device *drm)
+{
+	struct patcnn_fence *fence = kzalloc(sizeof(*fence), GFP_KERNEL_ACCOUNT);
+
+	if (!fence)
+		return NULL;
+	spin_lock_init(&fence->lock);
+	fence->drm = drm;
+	drm_dev_get(drm);
+	/* Cannot fail: the open file pins the module. */
+	__module_get(THIS_MODULE);
+	return fence;
+}
+
+/* patcnn_fence_init - give @fence its place in the order of @ctx. */
+void patcnn_fence_init(struct patcnn_fence *fence, struct patcnn_ctx *ctx)
+{
+	lockdep_assert_held(&ctx->lock);
+	dma_fence_init(&fence->base, &patcnn_fence_ops, &fence->lock,
+		       ctx->fence_context, ++ctx->seqno);
+}
+
+/* patcnn_fence_put - also of a fence that was never initialised. */
+void patcnn_fence_put(struct patcnn_fence *fence)
+{
+	if (!fence)
+		return;
+	if (fence->base.ops) {
+		dma_fence_put(&fence->base);
+		return;
+	}
+	drm_dev_put(fence->drm);
+	kfree(fence);
+	module_put(THIS_MODULE);
+}
+
+static void patcnn_job_release_work(struct work_struct *work)
+{
+	struct patcnn_job *job = container_of(work, struct patcnn_job, release);
+	u32 i;
+
+	for (i = 0; i < job->bo_count; i++)
+		drm_gem_object_put(job->bos[i]);
+	patcnn_profile_free(job->profile);
+	patcnn_arena_put(job->arena);
+	if (job->model)
+		patcnn_model_put(job->model);
+	if (job->ctx)
+		patcnn_ctx_put(job->ctx);
+	/* Last: it may be what keeps the device. */
+	patcnn_fence_put(job->fence);
+	kfree(job);
+}
+
+/* patcnn_job_abort - free a job that was never armed. */
+void patcnn_job_abort(struct patcnn_job *job)
+{
+	patcnn_job_release_work(&job->release);
+}
+
+static void patcnn_job_last_put(struct kref *kref)
+{
+	struct patcnn_job *job = container_of(kref, struct patcnn_job, kref);
+
+	INIT_WORK(&job->release, patcnn_job_release_work);
+	queue_work(patcnn_release_wq, &job->release);
+}
+
+void patcnn_job_get(struct patcnn_job *job)
+{
+	kref_get(&job->kref);
+}
+
+/* patcnn_job_put - may be called anywhere: freeing is done by a workqueue. */
+void patcnn_job_put(struct patcnn_job *job)
+{
+	kref_put(&job->kref, patcnn_job_last_put);
+}
+
+/* patcnn_job_signal - tell the world; by who moved @job to PATCNN_JOB_DONE, once. */
+void patcnn_job_signal(struct patcnn_job *job, int error)
+{
+	trace_patcnn_job_end(job, error);
+	atomic64_inc(&job->ctx->client->jobs);
+	/* Before the fence: a client that saw it may submit again. */
+	atomic_dec(&job->ctx->queued);
+	if (error)
+		dma_fence_set_error(&job->fence->base, error);
+	dma_fence_signal(&job->fence->base);
+}
+
+static struct dma_fence *patcnn_job_run(struct drm_sched_job *base)
+{
+	struct patcnn_job *job = to_patcnn_job(base);
+	struct patcnn_device *pdev = job->ctx->pdev;
+
+	atomic_inc(&pdev->started);
+	job->in_sched = true;
+	patcnn_pool_submit(&pdev->pool, job);
+	return dma_fence_get(&job->fence->base);
+}
+
+static void patcnn_job_free(struct drm_sched_job *base)
+{
+	struct patcnn_job *job = to_patcnn_job(base);
+	struct patcnn_device *pdev = job->ctx->pdev;
+	bool in_sched = job->in_sched;
+
+	patcnn_pool_cancel(&pdev->pool, job, -ECANCELED);
+	spin_lock(&job->ctx->jobs_lock);
+	list_del_init(&job->ctx_node);
+	spin_unlock(&job->ctx->jobs_lock);
+	drm_sched_job_cleanup(base);
+
+	/* With the last one the device may be torn down, but not freed: see the fence. */
+	if (in_sched && atomic_dec_and_test(&pdev->started))
+		wake_up(&pdev->drained);
+	patcnn_job_put(job);
+}
+
+static const struct drm_sched_backend_ops patcnn_sched_ops = {
+	.run_job = patcnn_job_run,
+	.free_job = patcnn_job_free,
+};
+
+int patcnn_sched_init(struct patcnn_device *pdev)
+{
+	static const char *const names[PATCNN_SLOTS] = { "patcnn-high", "patcnn-normal" };
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < PATCNN_SLOTS; i++) {
+		const struct drm_sched_init_args args = {
+			.ops = &patcnn_sched_ops,
+#ifdef PATCNN_HAVE_SCHED_NUM_RQS
+			.num_rqs = DRM_SCHED_PRIORITY_COUNT,
+#endif
+			.credit_limit = PATCNN_SCHED_CREDITS,
+			.timeout = MAX_SCHEDULE_TIMEOUT,
+			.name = names[i],
+			.dev = pdev->drm.dev,
+		};
+
+		ret = drm_sched_init(&pdev->sched[i], &args);
+		if (ret) {
+			while (i--)
+				drm_sched_fini(&pdev->sched[i]);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/*
+ * patcnn_sched_fini - end all contexts and the schedulers
+ *
+ * The device is unplugged: no context is created and no job pushed any more.
+ * Waits only for jobs that have been given to the pool; they are cancelled.
+ */
+void patcnn_sched_fini(struct patcnn_device *pdev)
+{
+	struct patcnn_ctx *ctx;
+	unsigned int i;
+
+	mutex_lock(&pdev->ctx_lock);
+	list_for_each_entry(ctx, &pdev->contexts, node)
+		patcnn_ctx_kill(ctx);
+	mutex_unlock(&pdev->ctx_lock);
+
+	wait_event(pdev->drained, !atomic_read(&pdev->started));
+	for (i = 0; i < PATCNN_SLOTS; i++)
+		drm_sched_fini(&pdev->sched[i]);
+}

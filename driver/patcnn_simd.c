@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * DOC: Vector registers in the kernel
+ *
+ * Sections are opened by workers and, while a model is packed, by ioctls. On x86 a
+ * section runs with preemption off and MXCSR at its default; on arm64 it may be
+ * preempted, and FPCR is what the last user of the CPU left there, so it is set
+ * here: rounding to nearest, denormals kept, nothing trapped. User-mode Linux has no
+ * state of its own to save.
+ *
+ * A CPU can run an instruction set if it has the instructions and the kernel
+ * saves their registers; SVE is never used, for no kernel saves it in a section.
+ */
+
+#include <linux/kernel.h>
+#include <linux/string.h>
+
+#if defined(CONFIG_X86) && !defined(CONFIG_UML)
+#include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/xcr.h>
+#elif defined(CONFIG_UML)
+#include <asm/cpufeature.h>
+#elif defined(CONFIG_ARM64)
+#include <asm/cpufeature.h>
+#include <asm/sysreg.h>
+#elif defined(CONFIG_ARCH_HAS_KERNEL_FPU_SUPPORT)
+#include <linux/fpu.h>
+#endif
+
+#include "patcnn_compute.h"
+#include "patcnn_simd.h"
+
+#if defined(CONFIG_X86) && !defined(CONFIG_UML)
+
+void patcnn_simd_begin(struct patcnn_simd *simd)
+{
+	kernel_fpu_begin();
+}
+
+void patcnn_simd_end(struct patcnn_simd *simd)
+{
+	kernel_fpu_end();
+}
+
+#elif defined(CONFIG_ARM64)
+
+void patcnn_simd_begin(struct patcnn_simd *simd)
+{
+#ifdef PATCNN_HAVE_NEON_STATE
+	kernel_neon_begin(&simd->state);
+#else
+	kernel_neon_begin();
+#endif
+	write_sysreg(0, fpcr);
+}
+
+void patcnn_simd_end(struct patcnn_simd *simd)
+{
+#ifdef PATCNN_HAVE_NEON_STATE
+	kernel_neon_end(&simd->state);
+#else
+	kernel_neon_end();
+#endif
+}
+
+#elif defined(CONFIG_ARCH_HAS_KERNEL_FPU_SUPPORT)
+
+void patcnn_simd_begin(struct patcnn_simd *simd)
+{
+	kernel_fpu_begin();
+}
+
+void patcnn_simd_end(struct patcnn_simd *simd)
+{
+	kernel_fpu_end();
+}
+
+#elif defined(CONFIG_UML)
+
+/* Preemption would let another thread run on the same host registers. */
+void patcnn_simd_begin(struct patcnn_simd *simd)
+{
+	preempt_disable();
+}
+
+void patcnn_simd_end(struct patcnn_simd *simd)
+{
+	preempt_enable();
+}
+
+#else
+#error "patcnn: no way to use floating point in the kernel of this architecture"
+#endif
+
+#ifdef CONFIG_X86
+static bool patcnn_x86_saves(bool avx512)
+{
+#ifdef CONFIG_UML
+	return true;
+#else
+	u64 mask = XFEATURE_MASK_SSE | XFEATURE_MASK_YMM;
+
+	if (avx512)
+		mask |= XFEATURE_MASK_AVX512;
+	return cpu_has_xfeatures(mask, NULL);
+#endif
+}
+#endif
+
+static bool patcnn_simd_usable(enum pat_isa_id id)
+{
+	switch (id) {
+	case PAT_ISA_GENERIC:
+		return true;
+#ifdef CONFIG_X86
+	case PAT_ISA_AVX2:
+		return boot_cpu_has(X86_FEATURE_AVX2) && boot_cpu_has(X86_FEATURE_FMA) &&
+		       patcnn_x86_saves(false);
+	case PAT_ISA_AVX512:
+		return boot_cpu_has(X86_FEATURE_AVX2) && boot_cpu_has(X86_FEATURE_FMA) &&
+		       boot_cpu_has(X86_FEATURE_AVX512F) && boot_cpu_has(X86_FEATURE_AVX512BW) &&
+		       boot_cpu_has(X86_FEATURE_AVX512DQ) && boot_cpu_has(X86_FEATURE_AVX512VL) &&
+		       patcnn_x86_saves(true);
+#endif
+#ifdef CONFIG_ARM64
+	case PAT_ISA_NEON:
+		return cpu_have_named_feature(ASIMD);
+#endif
+	default:
+		return false;
+	}
+}
+
+/*
+ * patcnn_simd_select - the kernels to use
+ * @name: of an instruction set, or NULL or empty: the best one
+ *
+ * Return: NULL if this CPU cannot run it, or the module was built without.
+ */
+const struct pat_isa *patcnn_simd_select(const char *name)
+{
+	static const enum pat_isa_id order[] = {
+		PAT_ISA_AVX512, PAT_ISA_AVX2, PAT_ISA_NEON, PAT_ISA_GENERIC,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(order); i++) {
+		const struct pat_isa *isa = pat_isa_get(order[i]);
+
+		if (!isa || !patcnn_simd_usable(order[i]))
+			continue;
+		if (!name || !*name || !strcmp(name, pat_isa_name(isa)))
+			return isa;
+	}
+	return NULL;
+}
