@@ -189,9 +189,11 @@ static int plan_operator(struct pat_builder *b, const struct patcnn_operator *op
 }
 
 /* Kernels that do not know an activation leave it to a step behind theirs. */
-static bool activation_apart(const struct patcnn_operator *op)
+static bool activation_apart(const struct pat_builder *b, const struct patcnn_operator *op)
 {
-	return op->kind == PATCNN_OP_CONV && !pat_conv_act(op->activation.kind);
+	return (op->kind == PATCNN_OP_CONV ||
+		(op->kind == PATCNN_OP_LINEAR && !pat_linear_rows(b->prog, op))) &&
+	       !pat_conv_act(op->activation.kind);
 }
 
 static int plan_activation(struct pat_builder *b, const struct patcnn_operator *op, u32 index)
@@ -223,7 +225,7 @@ static int plan_steps(struct pat_builder *b)
 			step_open(b, i, 1);
 			err = plan_operator(b, op);
 			step_close(b);
-			if (!err && activation_apart(op))
+			if (!err && activation_apart(b, op))
 				err = plan_activation(b, op, i);
 		}
 		if (!err && b->plan->maps[op->output].copy_out) {

@@ -253,6 +253,16 @@ int pat_plan_permute(struct pat_builder *b, const struct patcnn_operator *op)
 	return 0;
 }
 
+/* What has no gaps is one row. */
+static struct pat_planes one_row(const struct pat_builder *b, u32 tensor)
+{
+	struct pat_planes p = pat_planes_of(b, tensor);
+
+	if (!pat_map_of(b, tensor)->padded)
+		p = (struct pat_planes){ p.c * p.h * p.w, p.c * p.h * p.w, 1, 1, p.c * p.h * p.w };
+	return p;
+}
+
 /*
  * Same elements, other rows: each row of the output is copied from the pieces of
  * input rows that it consists of.
@@ -265,8 +275,8 @@ int pat_plan_reshape(struct pat_builder *b, const struct patcnn_operator *op)
 
 	pat_use(b, &t->out, op->output, true);
 	pat_use(b, &t->in[0], in, false);
-	p->in = pat_planes_of(b, in);
-	p->out = pat_planes_of(b, op->output);
+	p->in = one_row(b, in);
+	p->out = one_row(b, op->output);
 	p->segments = (p->out.w + PAT_SEGMENT - 1) / PAT_SEGMENT;
 	pat_task_split(b, t, (u64)p->out.c * p->out.h * p->segments,
 		       (8ULL + activation_work(op->activation.kind)) *
