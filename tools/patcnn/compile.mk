@@ -26,3 +26,10 @@ $(obj)/onnx.pb-c.o: $(obj)/onnx.pb-c.c
 	$(CC) $(tool-cflags) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(addprefix $(obj)/,onnx_read.o onnx_tensor.o onnx_depth.o): $(obj)/onnx.pb-c.h
+
+# The compiler alone, for tests: $(obj)/libpatcompile.a
+compile-lib := $(obj)/libpatcompile.a
+$(compile-lib): $(addprefix $(obj)/,$(filter-out cmd_%.o,$(compile-objs)))
+	$(AR) rcs $@ $^
+.PHONY: compile-lib
+compile-lib: $(compile-lib)

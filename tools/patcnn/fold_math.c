@@ -71,7 +71,7 @@ int fold_unary(struct graph *g, struct node *n)
 }
 
 /* Wrapping arithmetic, as C compilers of other runtimes give it. */
-static int64_t int_binary(enum op op, int64_t x, int64_t y)
+static int64_t int_binary(enum op op, bool fmod_sign, int64_t x, int64_t y)
 {
 	uint64_t a = (uint64_t)x, b = (uint64_t)y;
 
@@ -87,7 +87,7 @@ static int64_t int_binary(enum op op, int64_t x, int64_t y)
 	case OP_Mod:
 		if (!y || y == -1)
 			return 0;
-		return x % y && (x < 0) != (y < 0) ? x % y + y : x % y;
+		return !fmod_sign && x % y && (x < 0) != (y < 0) ? x % y + y : x % y;
 	case OP_Max:
 		return x > y ? x : y;
 	case OP_Min:
@@ -184,7 +184,8 @@ int fold_binary(struct graph *g, struct node *n)
 			else
 				r.i[at] = x >= -0x1p62 && x <= 0x1p62 ? (int64_t)x : 0;
 		} else if (r.i) {
-			r.i[at] = int_binary(n->op, a->constant->i[i], b->constant->i[j]);
+			r.i[at] = int_binary(n->op, attr_int(n, "fmod", 0), a->constant->i[i],
+					     b->constant->i[j]);
 		}
 		next_index(&out->shape, index);
 	}

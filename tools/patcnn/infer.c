@@ -53,6 +53,19 @@ int infer_same(struct graph *g, struct node *n)
 	return 1;
 }
 
+int infer_dropout(struct graph *g, struct node *n)
+{
+	double training, ratio = 0.5;
+
+	/* Since operator set 12 dropout of a training graph says so by its third input. */
+	if (node_in(n, 2) && (!const_scalar(node_in(n, 2), &training) || training != 0) &&
+	    (!node_in(n, 1) || !const_scalar(node_in(n, 1), &ratio) || ratio != 0)) {
+		issue(g, n, "training_mode", "is set: export the model for inference");
+		return 0;
+	}
+	return infer_same(g, n);
+}
+
 bool shape_broadcast(struct shape *a, const struct shape *b)
 {
 	struct shape out;
@@ -167,6 +180,10 @@ int infer_cast(struct graph *g, struct node *n)
 	if (!infer_same(g, n))
 		return 0;
 	n->out[0]->dtype = (int)attr_int(n, "to", ONNX_FLOAT);
+	if (n->out[0]->dtype == ONNX_BFLOAT16) {
+		issue(g, n, "to", "bfloat16 is not supported");
+		return 0;
+	}
 	return 1;
 }
 

@@ -328,7 +328,7 @@ static void lower_node(struct lower *l, struct node *n)
 	l->n = n;
 	if (n->reported)
 		return;
-	if (n->op == OP_Identity) {
+	if (n->op == OP_Identity && is_known(n)) {
 		lower_copy(l, n);
 	} else if (!info->lower) {
 		issue(l->g, n, "", "is supported only where its result is constant");

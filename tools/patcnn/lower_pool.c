@@ -95,12 +95,15 @@ static bool nearest(struct lower *l, struct node *n, const char *coord, uint32_t
 		*round = PATCNN_ROUND_PREFER_CEIL;
 	else
 		return false;
-	/* (i + 1/2) * scale rounded down is the half-pixel coordinate rounded to nearest. */
-	if (!strcmp(coord, "tf_half_pixel_for_nn")) {
-		if (*round != PATCNN_ROUND_FLOOR)
-			return false;
+	if (strcmp(coord, "tf_half_pixel_for_nn"))
+		return true;
+	/* This coordinate is the half-pixel one plus 1/2, which becomes part of the rounding. */
+	if (*round == PATCNN_ROUND_FLOOR)
 		*round = PATCNN_ROUND_PREFER_CEIL;
-	}
+	else if (*round == PATCNN_ROUND_PREFER_FLOOR)
+		*round = PATCNN_ROUND_CEIL;
+	else
+		return false;
 	return true;
 }
 

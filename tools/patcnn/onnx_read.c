@@ -18,7 +18,7 @@ _Static_assert((int)ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 == (int)ONNX_BFLOAT1
 _Static_assert((int)ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS == (int)ATTR_INTS, "attributes");
 
 #define MAX_NODES	65536
-#define OLDEST_OPSET	6
+#define OLDEST_OPSET	1
 
 /* Open addressing; sized once for all names of the file. */
 struct names {
@@ -316,7 +316,6 @@ static void read_opset(struct graph *g, const Onnx__ModelProto *m)
 			g->opset = m->opset_import[i]->version > 1000 ?
 					   1000 : (int)m->opset_import[i]->version;
 	}
-	/* Files of the first days have no opset and mean version 1. */
 	if (g->opset < OLDEST_OPSET)
 		issue(g, NULL, "", "the model uses operator set %d; %d and later are supported",
 		      g->opset, OLDEST_OPSET);

@@ -26,7 +26,7 @@
 	X(ConvTranspose, conv_transpose, 0, conv_transpose) \
 	X(DepthToSpace, depth_to_space, 0, 0) \
 	X(Div, broadcast, binary, binary) \
-	X(Dropout, same, identity, 0) \
+	X(Dropout, dropout, identity, 0) \
 	X(Elu, same, 0, unary) \
 	X(Equal, broadcast, binary, 0) \
 	X(Erf, same, unary, unary) \

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The format's convolutions have a batch of one. A larger batch is cut into images
- * that are convolved one by one, with the same weights, and put together again.
+ * The format's convolutions and instance norms have a batch of one. A larger batch is
+ * cut into images that go through one by one, with the same weights, and are put
+ * together again.
  */
 
 #include "passes.h"
@@ -45,7 +46,8 @@ void pass_batch(struct graph *g)
 	struct node *n, *next;
 
 	for_each_node_safe(n, next, g)
-		if ((n->op == OP_Conv || n->op == OP_ConvTranspose) && !n->reported &&
+		if ((n->op == OP_Conv || n->op == OP_ConvTranspose ||
+		     n->op == OP_InstanceNormalization) && !n->reported &&
 		    node_in(n, 0) && node_in(n, 0)->shape.rank > 2 && node_in(n, 0)->shape.dim[0] > 1 &&
 		    n->out[0]->shape.rank > 2)
 			per_image(g, n);

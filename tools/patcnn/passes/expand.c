@@ -38,19 +38,27 @@ static void log_softmax(struct graph *g, struct node *n)
 	replace_node(n, build_unary(g, n, OP_Log, v));
 }
 
+/* The axes of @n to the reduction @to, which has one input so far. */
+static void copy_reduction(struct graph *g, const struct node *n, struct node *to)
+{
+	struct value *v = node_in(to, 0);
+
+	to->attr = n->attr;
+	to->n_attr = n->n_attr;
+	if (!node_in(n, 1))
+		return;
+	to->in = arena_array(g->arena, 2, sizeof(*to->in));
+	to->in[0] = v;
+	to->n_in = 2;
+	node_set_in(to, 1, node_in(n, 1));
+}
+
 static void reduce_l2(struct graph *g, struct node *n)
 {
 	struct value *x = node_in(n, 0), *v = build_binary(g, n, OP_Mul, x, x);
 	struct node *sum = node_build(g, n, OP_ReduceSum, "/ReduceSum", &n->out[0]->shape, v, NULL);
 
-	sum->attr = n->attr;
-	sum->n_attr = n->n_attr;
-	if (node_in(n, 1)) {
-		sum->in = arena_array(g->arena, 2, sizeof(*sum->in));
-		sum->in[0] = v;
-		sum->n_in = 2;
-		node_set_in(sum, 1, node_in(n, 1));
-	}
+	copy_reduction(g, n, sum);
 	replace_node(n, build_unary(g, n, OP_Sqrt, sum->out[0]));
 }
 
@@ -81,7 +89,40 @@ static void sum(struct graph *g, struct node *n)
 		replace_node(n, v);
 }
 
-/* The larger or smaller of a tensor and a constant is a Clip; of two tensors it has no word. */
+/* Of computed tensors: side by side along a new first axis, which is then reduced. */
+static void min_max_tensors(struct graph *g, struct node *n)
+{
+	struct shape one = { .rank = n->out[0]->shape.rank + 1, .dim = { 1 } };
+	struct value **part = arena_array(g->arena, n->n_in, sizeof(struct value *)), *v;
+	bool is_max = n->op == OP_Max;
+	struct node *reduce;
+	int64_t axis = 0;
+	unsigned int i;
+
+	if (one.rank > SHAPE_MAX_RANK) {
+		issue(g, n, "", "of tensors of %d dimensions is not supported", one.rank - 1);
+		return;
+	}
+	memcpy(one.dim + 1, n->out[0]->shape.dim, (size_t)(one.rank - 1) * sizeof(*one.dim));
+	for (i = 0; i < n->n_in; i++) {
+		v = node_in(n, i);
+		if (!shape_equal(&v->shape, &n->out[0]->shape)) {
+			issue(g, n, "", "broadcasting is not supported here");
+			return;
+		}
+		if (!is_max)
+			v = build_unary(g, n, OP_Neg, v);
+		part[i] = build_reshape(g, n, v, &one);
+	}
+	v = build_concat(g, n, part, n->n_in, 0);
+	reduce = node_build(g, n, OP_ReduceMax, "/max", &n->out[0]->shape, v, NULL);
+	attr_set_ints(g, reduce, "axes", &axis, 1);
+	attr_set_int(g, reduce, "keepdims", 0);
+	v = reduce->out[0];
+	replace_node(n, is_max ? v : build_unary(g, n, OP_Neg, v));
+}
+
+/* The larger or smaller of a tensor and constants is a Clip. */
 static void min_max(struct graph *g, struct node *n)
 {
 	struct value *v = NULL, *clip;
@@ -94,19 +135,28 @@ static void min_max(struct graph *g, struct node *n)
 			bound = !have || (is_max ? c > bound : c < bound) ? c : bound;
 			have = true;
 		} else if (v) {
-			issue(g, n, "", "of two computed tensors is not supported");
+			min_max_tensors(g, n);
 			return;
 		} else {
 			v = node_in(n, i);
 		}
 	}
-	if (!v || !shape_equal(&v->shape, &n->out[0]->shape)) {
+	if (!v || !have || !shape_equal(&v->shape, &n->out[0]->shape)) {
 		issue(g, n, "", "broadcasting is not supported here");
 		return;
 	}
 	clip = build_unary(g, n, OP_Clip, v);
 	attr_set_float(g, clip->producer, is_max ? "min" : "max", (float)bound);
 	replace_node(n, clip);
+}
+
+static void reduce_min(struct graph *g, struct node *n)
+{
+	struct value *v = build_unary(g, n, OP_Neg, node_in(n, 0));
+	struct node *max = node_build(g, n, OP_ReduceMax, "/max", &n->out[0]->shape, v, NULL);
+
+	copy_reduction(g, n, max);
+	replace_node(n, build_unary(g, n, OP_Neg, max->out[0]));
 }
 
 /* x / (bias + alpha * mean over neighbouring channels of x^2) ^ beta, the mean as a pooling. */
@@ -307,6 +357,9 @@ void pass_expand(struct graph *g)
 			break;
 		case OP_ReduceL2:
 			reduce_l2(g, n);
+			break;
+		case OP_ReduceMin:
+			reduce_min(g, n);
 			break;
 		case OP_Selu:
 			selu(g, n);

@@ -75,18 +75,11 @@ static bool changes_nothing(struct graph *g, struct node *n)
 {
 	const struct value *v = node_in(n, 0);
 	struct slice_spec s;
-	double x;
 	int i;
 
 	switch (n->op) {
-	case OP_Identity:
-		return true;
 	case OP_Dropout:
-		/* Since operator set 12 dropout of a training graph says so by its third input. */
-		if (node_in(n, 2) && (!const_scalar(node_in(n, 2), &x) || x != 0)) {
-			issue(g, n, "training_mode", "is set: export the model for inference");
-			return false;
-		}
+	case OP_Identity:
 		return true;
 	case OP_Cast:
 		/* All floats are single precision here, and bytes of an input become floats. */
@@ -133,8 +126,6 @@ static void check_outputs(struct graph *g, struct node *n)
 			issue(g, n, "", "output %u ('%s') is not supported", i, v->name);
 		else if (shape_elements(&v->shape) < 0)
 			issue(g, n, "", "its output is too large");
-		else if (!v->constant && !shape_elements(&v->shape))
-			issue(g, n, "", "its output is empty (%s)", shape_text(g, &v->shape));
 		else
 			continue;
 		v->shape.rank = -1;
@@ -179,6 +170,9 @@ static void visit(struct graph *g, struct node *n)
 			if (n->out[i] && n->out[i]->uses)
 				return;
 		node_remove(n);
+	} else if (!shape_elements(&n->out[0]->shape) && n->op != OP_Split) {
+		issue(g, n, "", "its output is empty (%s)", shape_text(g, &n->out[0]->shape));
+		n->out[0]->shape.rank = -1;
 	} else if (changes_nothing(g, n)) {
 		replace_node(n, node_in(n, 0));
 	}
