@@ -88,6 +88,27 @@ static u64 total_bytes(const struct hr *h)
 	return sum;
 }
 
+/* Multiply-accumulates and elements touched, about. */
+static u64 total_work(const struct pat_program *p)
+{
+	u64 sum = 0;
+
+	for (u32 i = 0; i < p->operator_count; i++) {
+		const struct patcnn_operator *op = &p->operators[i];
+		const struct patcnn_tensor *t = &p->tensors[op->output];
+		u64 each = 4;
+
+		if (op->kind == PATCNN_OP_MAX_POOL || op->kind == PATCNN_OP_AVG_POOL)
+			each += op->pool.window.kernel_h * op->pool.window.kernel_w;
+		sum += pat_operator_macs(p, i, true) + each * t->c * t->h * t->w;
+		for (u32 k = 0; k < op->operand_count; k++) {
+			t = &p->tensors[p->operands[op->operand_first + k]];
+			sum += (u64)t->c * t->h * t->w;
+		}
+	}
+	return sum;
+}
+
 static unsigned int scratch_count(const struct hr *h)
 {
 	return h->opts.threads ? h->opts.threads : 2;
@@ -113,7 +134,8 @@ static int open_plan(struct hr *h)
 	if (err)
 		return err;
 	h->plan = (struct pat_plan *)h->plan_mem.p;
-	if (h->opts.max_bytes && total_bytes(h) > h->opts.max_bytes)
+	if ((h->opts.max_bytes && total_bytes(h) > h->opts.max_bytes) ||
+	    (h->opts.max_work && total_work(&h->prog) > h->opts.max_work))
 		return -EFBIG;
 	block_alloc(&h->packed, h->plan->packed_bytes, h->opts.guard);
 	if (h->packed.p)

@@ -29,7 +29,8 @@ struct hr_opts {
 	u32 l1_bytes;
 	u32 l2_bytes;
 	u8 fill;		/* of arena and scratch */
-	u64 max_bytes;		/* 0: any; above it hr_open() returns -EFBIG */
+	u64 max_bytes;		/* 0: any; above them hr_open() returns -EFBIG */
+	u64 max_work;
 	u64 seed;
 };
 

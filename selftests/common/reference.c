@@ -104,7 +104,7 @@ static void load_input(struct ref *r, __u32 t, const void *memory)
 
 double ref_sum_error(double n, double mag)
 {
-	return (32 + 4 * sqrt(n)) * REF_EPS * mag;
+	return (8 + sqrt(n)) * REF_EPS * mag;
 }
 
 static double power(double x, double a)
