@@ -25,6 +25,7 @@ int pat_gemv_plan(const struct pat_conv_isa *isa, const struct pat_weights *w,
 	k->partial = pat_align((taps + isa->vl) * 4);
 	info->scratch_bytes = k->partial + 8 * isa->vl * 4;
 	info->band_rows = 1;
+	info->row_step = 1;
 	info->gather = taps;
 	info->packed_bytes = pat_align(sizeof(*k)) + 3 * pat_align(slices * (isa->vl + 2) * 8) +
 			     pat_align(values * 4) + pat_groups_bytes(c);

@@ -65,12 +65,16 @@ struct pat_conv_packed {
 	u32 units;
 	u32 block;
 	u32 blocks;
+	/** @batch: units that pass over the blocks together. */
+	u32 batch;
 	u32 class_count;
-	/** @tile_r: rows, vectors and row pitch (in vectors) of a column tile. */
+	/** @tile_r: rows, vectors and row pitch (in vectors) of a row tile. */
 	u32 tile_r;
 	u32 tile_v;
 	u32 tile_p;
-	/** @exact: a row fills its vectors: edge lanes are masked. */
+	/** @halo: lanes in front of a segment's first output column. */
+	u32 halo;
+	/** @exact: rows fill their vectors: what wraps around has to be masked. */
 	u32 exact;
 	/** @frames: kernel column shifts, from @frame_first on. */
 	u32 frames;
@@ -96,10 +100,20 @@ struct pat_seg {
 	u32 mask;
 };
 
+/** struct pat_tile - rows and vectors of a row tile. */
+struct pat_tile {
+	u8 r;
+	u8 v;
+};
+
 struct pat_conv_isa {
 	const char *name;
 	u32 vl;
 	u32 regs;
+	/** @frames: column tiles move accumulators instead of loading across lines. */
+	bool frames;
+	u32 tile_count;
+	const struct pat_tile *tiles;
 	bool (*run)(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
 		    struct pat_cursor *cur, u64 budget, void *scratch);
 };

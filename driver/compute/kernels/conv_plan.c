@@ -43,8 +43,9 @@ static int can(const struct pat_conv *c, u32 algo)
 	case PAT_CONV_TAPS:
 		return 1;
 	case PAT_CONV_COLUMNS:
-		return c->kernel_h <= 16 && c->kernel_w <= 16 && c->stride_w <= 4 &&
-		       c->stride_h <= 4 && c->dilation_h == 1 && c->dilation_w == 1;
+		return c->kernel_h <= 9 && c->kernel_w <= 9 && c->stride_w <= 4 &&
+		       c->stride_h <= 4 && c->dilation_h == 1 && c->dilation_w == 1 &&
+		       c->pad_left < c->kernel_w;
 	case PAT_CONV_GEMV:
 		return c->out.h == 1 && c->out.w == 1 && c->groups == 1;
 	default:
@@ -107,20 +108,19 @@ int pat_conv_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		return -EINVAL;
 	info->algo = t.algo ? t.algo : choose(c, w);
 	ret = plan(isa, &t, c, w, info->algo, &k, info);
+	if (ret == -EINVAL && !t.algo) {
+		info->algo = PAT_CONV_TAPS;
+		ret = plan(isa, &t, c, w, info->algo, &k, info);
+	}
 	if (ret || t.algo || info->algo != PAT_CONV_COLUMNS)
 		return ret;
 
 	/* whether filters form groups is only known when their weights are: have room for both */
-	t.band_rows = pat_min(t.band_rows, info->band_rows);
+	t.row_step = info->row_step;
 	ret = plan(isa, &t, c, w, PAT_CONV_TAPS, &k, &other);
 	if (ret)
 		return ret;
-	if (other.band_rows < info->band_rows) {
-		t.band_rows = other.band_rows;
-		ret = plan(isa, &t, c, w, PAT_CONV_COLUMNS, &k, info);
-		if (ret)
-			return ret;
-	}
+	info->band_rows = other.band_rows;
 	if (other.packed_bytes > info->packed_bytes)
 		info->packed_bytes = other.packed_bytes;
 	if (other.scratch_bytes > info->scratch_bytes)
@@ -156,10 +156,13 @@ int pat_conv_pack(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		if (shared * 2 > c->out.c)
 			algo = PAT_CONV_TAPS;
 	}
-	t.band_rows = info.band_rows;
+	if (!t.algo && info.algo == PAT_CONV_COLUMNS && algo != info.algo)
+		t.row_step = info.row_step;
 	ret = plan(isa, &t, c, w, algo, k, &one);
 	if (ret)
 		return ret;
+	/* a band is what the flat tiles want: row tiles take it piece by piece */
+	k->band_rows = info.band_rows;
 	switch (algo) {
 	case PAT_CONV_GEMV:
 		pat_gemv_pack(isa, w, k, &g);

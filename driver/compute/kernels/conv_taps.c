@@ -65,11 +65,14 @@ static u32 pick_rows(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	 * again. Panels beyond half of the second-level cache are not considered.
 	 */
 	for (u32 rows = 1; rows <= limit; rows++) {
+		if (t->row_step > 1 && rows % t->row_step && rows < limit && limit > t->row_step)
+			continue;
+
 		u32 bands = pat_div_up(c->out.h, rows), vectors, tiles;
 		u64 cost;
 
 		pat_taps_panel(c, rows, &p);
-		if (rows > 1 && (u64)p.plane * p.phases_y * p.phases_x * c->in.c * 4 > t->l2_bytes / 2)
+		if (best_cost != ~0ULL && (u64)p.plane * p.phases_y * p.phases_x * c->in.c * 4 > t->l2_bytes / 2)
 			break;
 		vectors = pat_div_up((rows - 1) * p.pitch + c->out.w, vl);
 		tiles = pat_div_up(vectors, tile);
@@ -95,6 +98,7 @@ int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	pat_taps_panel(c, k->band_rows, &k->panel);
 	nph = k->panel.phases_y * k->panel.phases_x;
 
+	k->batch = 8;
 	/* a block of channels of a tile stays in the first-level cache */
 	touched = (tile_vectors(isa, 4) * isa->vl + (k->panel.halo_rows ?
 		   k->panel.halo_rows * pat_min(k->panel.pitch, 2 * tile_vectors(isa, 4) * isa->vl) : 0)) * 4 * nph;
@@ -114,12 +118,13 @@ int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	k->partial = pat_align(panel * 4);
 	k->work = k->partial;
 	if (k->blocks > 1)
-		k->work += (u64)filters * 16 * isa->vl * 4;
+		k->work += (u64)k->batch * isa->regs * isa->vl * 4;
 	/* segments of a tile's vectors: up to vl + 1 each */
 	k->finish = pat_align(k->work + 16 * (isa->vl + 2) * sizeof(struct pat_seg));
 	info->scratch_bytes = k->finish + isa->regs * isa->vl * 4;
 	info->algo = PAT_CONV_TAPS;
 	info->band_rows = k->band_rows;
+	info->row_step = 1;
 	info->gather = (u64)c->in.c * (k->band_rows + k->panel.halo_rows) * k->panel.pitch * 4;
 
 	bytes = pat_align(sizeof(*k));

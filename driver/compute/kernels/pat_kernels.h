@@ -93,6 +93,8 @@ struct pat_tune {
 	u32 algo;
 	/** @band_rows: upper bound of pat_conv_info.band_rows. */
 	u32 band_rows;
+	/** @row_step: band_rows becomes a multiple of it where it can. */
+	u32 row_step;
 	/** @block: input channels of a block. */
 	u32 block;
 };
@@ -118,6 +120,8 @@ struct pat_conv_info {
 	u32 algo;
 	/** @band_rows: most output rows of a tile; the bands of a step start at multiples of it. */
 	u32 band_rows;
+	/** @row_step: rows that are computed together. */
+	u32 row_step;
 	/** @packed_bytes: memory for pat_conv_pack(). */
 	u64 packed_bytes;
 	/** @scratch_bytes: memory of a worker while inside a tile. */

@@ -64,6 +64,16 @@ PAT_INLINE u32 gather_mask(s32 x0, u32 w, u32 i)
  * channels that follow, so rows go in ascending order, and the panel has room behind
  * its last row.
  */
+PAT_INLINE vf gather_vector(const float *s, u32 mask)
+{
+#ifndef PAT_VEC_AVX512
+	/* masks are free there only */
+	if (pat_likely(mask == PAT_ALL_LANES))
+		return v_loadu(s);
+#endif
+	return v_loadm(s, mask);
+}
+
 PAT_INLINE void gather_rows(float *d, u32 pitch, const float *src, s64 src_pitch, s32 y0,
 			    u32 y_step, u32 h, u32 rows, u32 n, s32 x0, u32 w, const u32 step)
 {
@@ -81,17 +91,10 @@ PAT_INLINE void gather_rows(float *d, u32 pitch, const float *src, s64 src_pitch
 			continue;
 		}
 		for (u32 i = 0; i < vectors; i++) {
-			u32 m = mask[i * step];
-			vf v = pat_likely(m == PAT_ALL_LANES) ? v_loadu(s + i * step * PAT_VL) :
-								v_loadm(s + i * step * PAT_VL, m);
+			vf v = gather_vector(s + i * step * PAT_VL, mask[i * step]);
 
-			if (step == 2) {
-				u32 m2 = mask[2 * i + 1];
-				const float *p = s + (2 * i + 1) * PAT_VL;
-
-				v = v_even(v, pat_likely(m2 == PAT_ALL_LANES) ? v_loadu(p) :
-									       v_loadm(p, m2));
-			}
+			if (step == 2)
+				v = v_even(v, gather_vector(s + (2 * i + 1) * PAT_VL, mask[2 * i + 1]));
 			v_storeu(d + i * PAT_VL, v);
 		}
 	}

@@ -248,6 +248,7 @@ static bool taps_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 	struct pat_seg *seg = (struct pat_seg *)((u8 *)scratch + k->work);
 	struct taps_job j = { .k = k, .out = t->out, .res = t->res, .act = pat_clamp_of(c),
 			      .tmp = (float *)((u8 *)scratch + k->finish) };
+	float *partial = (float *)((u8 *)scratch + k->partial);
 	u32 start = 0;
 
 	if (u0 == u1)
@@ -266,37 +267,48 @@ static bool taps_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 		if (u0 + cur->d < start + g0)
 			cur->d = start + g0 - u0;
 		j.cls = cls;
-		j.partial = (float *)((u8 *)scratch + k->partial);
 		for (; cur->b < tiles; cur->b++) {
 			u32 v0 = (u64)vectors * cur->b / tiles;
 			u32 n = (u64)vectors * (cur->b + 1) / tiles - v0;
 
 			taps_segments(&j, t, v0 * PAT_VL, n, seg);
 			j.panel = scratch + v0 * PAT_VL;
-			for (; cur->c < k->blocks; cur->c++) {
+			/*
+			 * A few groups at a time pass over all blocks: their partial sums and
+			 * a block of the panel both stay in the first-level cache.
+			 */
+			while (u0 + cur->d < start + g1) {
+				u32 g = u0 + cur->d - start, batch = g0 + (g - g0) / k->batch * k->batch;
+				u32 end = pat_min(batch + k->batch, g1);
+
 				j.ptr = (const u64 *)((const u8 *)k + cls->ptr) +
 					(u64)cur->c * (cls->groups + 1);
+				j.partial = partial - (u64)batch * cls->tile * cls->size * PAT_VL;
 				j.first = cur->c == 0;
 				j.last = cur->c + 1 == k->blocks;
-				while (u0 + cur->d < start + g1) {
-					u32 g = u0 + cur->d - start, e = g;
+				while (g < end) {
 					u64 from = j.ptr[g];
 					/* bytes of stream that the budget allows */
 					u64 limit = budget > 0 ? (u64)budget / (n * PAT_VL) * 4 : 0;
+					u32 e = g;
 
 					if (budget <= 0)
 						return false;
 					do
 						e++;
-					while (e < g1 && j.ptr[e] - from < limit);
+					while (e < end && j.ptr[e] - from < limit);
 					taps_dispatch(&j, n, cls->size, g, e);
 					budget -= (s64)((j.ptr[e] - from) / 4 + (e - g) * cls->size * 8) *
 						  n * PAT_VL;
 					cur->d += e - g;
+					g = e;
 				}
-				cur->d = start + g0 - u0;
+				if (++cur->c < k->blocks)
+					cur->d = start + batch - u0;
+				else
+					cur->c = 0;
 			}
-			cur->c = 0;
+			cur->d = start + g0 - u0;
 		}
 		cur->b = 0;
 		cur->d = start + g1 - u0;
