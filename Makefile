@@ -20,6 +20,7 @@ CC := $(CROSS_COMPILE)gcc
 endif
 PKG_CONFIG ?= pkg-config
 export ARCH CROSS_COMPILE CC PKG_CONFIG
+MAKEFLAGS += --no-print-directory
 
 # A board builds against its own kernel; KDIR= chooses another.
 KDIR ?= /lib/modules/$(shell uname -r)/build
@@ -29,7 +30,7 @@ PREFIX ?= /usr/local
 sub = $(MAKE) -C $(1) BUILD=$(BUILD) CC="$(CC)" PKG_CONFIG="$(PKG_CONFIG)"
 
 .PHONY: help all compute lib tools modules run check fuzz bench bench-quick \
-	install modules_install dkms_install clean deps
+	install modules_install dkms_install dkms_uninstall clean
 
 help:
 	@echo 'make run            the main job: build, boot a VM, run a pruned CNN on real images'
@@ -58,11 +59,15 @@ tools: compute lib
 modules:
 	$(MAKE) -C driver KDIR=$(KDIR) BUILD=$(BUILD)
 
+modules_install dkms_install dkms_uninstall:
+	$(MAKE) -C tools/install $@ KDIR=$(KDIR) BUILD=$(BUILD) DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)
+
 # tools/deps prints what is missing before it installs it.
 run:
 	tools/deps $(if $(filter arm64,$(ARCH)),arm64,run)
-	$(MAKE) all
-	tools/demo
+	@echo 'Building libpatcnn and the patcnn command for $(ARCH)'
+	@$(MAKE) -s all
+	@tools/demo
 
 check:
 	tools/deps check
@@ -79,6 +84,7 @@ bench bench-quick:
 install: all
 	$(call sub,libpatcnn) install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)
 	$(call sub,tools/patcnn) install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)
+	$(MAKE) -C tools/install udev DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)
 
 clean:
 	rm -rf build
