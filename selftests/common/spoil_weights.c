@@ -132,22 +132,6 @@ SPOIL(shared_too_often, E2BIG, "shared")
 	}
 }
 
-SPOIL(dense_shared_too_often, EINVAL, "values")
-{
-	__u32 t = pb_conv(pb, &(struct pb_conv){ .in = 1, .out = 512 });
-	struct patcnn_operator first;
-
-	t = pb_conv(pb, &(struct pb_conv){ .in = t, .out = 512 });
-	first = *pb_last(pb);
-	for (int i = 0; i < 16; i++) {
-		__u32 out = pb_tensor4(pb, PATCNN_ROLE_INTERMEDIATE, 512, 12, 10);
-		struct patcnn_operator *op = pb_op(pb, "again", PATCNN_OP_CONV, out, 1, &t);
-
-		op->conv = first.conv;
-		t = out;
-	}
-}
-
 SPOIL(fkw_shared_too_often, E2BIG, "shared")
 {
 	struct pb_conv spec = { .in = 1, .out = 256, .kh = 3, .kw = 3, .pt = 1, .pl = 1, .pb = 1,

@@ -91,6 +91,33 @@ TEST_TIMEOUT(every_mutation, 300)
 	EXPECT_GT(n, 200);
 }
 
+/* Operators may share dense weights as often as they like: nobody walks over the values. */
+TEST(shared_dense_weights)
+{
+	struct patcnn_operator first;
+	struct pat_error err;
+	struct pb pb;
+	size_t size;
+	void *blob;
+	u32 t;
+
+	pb_init(&pb, 1);
+	t = pb_conv(&pb, &(struct pb_conv){ .in = pb_input(&pb, 512, 4, 4), .out = 512 });
+	first = *pb_last(&pb);
+	for (int i = 0; i < 64; i++) {
+		u32 out = pb_tensor4(&pb, PATCNN_ROLE_INTERMEDIATE, 512, 4, 4);
+		struct patcnn_operator *op = pb_op(&pb, "again", PATCNN_OP_CONV, out, 1, &t);
+
+		op->conv = first.conv;
+		t = out;
+	}
+	pb_output(&pb, t);
+	blob = pb_finish(&pb, &size);
+	EXPECT_EQ(validate(blob, size, &err, 0xff), 0);
+	free(blob);
+	pb_fini(&pb);
+}
+
 /* More channels and filters than the validator's working memory has bits. */
 TEST(wide_layers)
 {

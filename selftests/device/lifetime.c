@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Who lives how long: handles closed between SUBMIT and the end of the job,
+ * sync_files and dma-bufs over close(), unbinding, module unload and reload.
+ */
+
+#include <fcntl.h>
+#include <glob.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "device.h"
+#include "harness.h"
+
+FIXTURE(lifetime) { int fd; struct net slow; struct job job; uint32_t done; };
+FIXTURE_SETUP(lifetime)
+{
+	self->fd = dev_open();
+	ASSERT_GE(self->fd, 0);
+	ASSERT_OK(net_open_slow(&self->slow, self->fd, 100));
+	ASSERT_OK(sync_create(self->fd, false, &self->done));
+	net_job(&self->slow, &self->job);
+	job_sync(&self->job, self->done, DRM_PATCNN_SYNC_SIGNAL, 0);
+}
+
+FIXTURE_TEARDOWN(lifetime)
+{
+	if (self->fd >= 0)
+		close(self->fd);
+}
+
+TEST_F(lifetime, buffers_closed_after_submit)
+{
+	ASSERT_OK(job_submit(self->fd, &self->job));
+	ASSERT_OK(bo_close(self->fd, self->slow.in_bo));
+	ASSERT_OK(bo_close(self->fd, self->slow.out_bo));
+	EXPECT_EQ(sync_result(self->fd, self->done, 60000), 0);
+}
+
+TEST_F(lifetime, buffers_unmapped_and_reused)
+{
+	ASSERT_OK(job_submit(self->fd, &self->job));
+	munmap(self->slow.in_map, self->slow.in_bytes);
+	munmap(self->slow.out_map, self->slow.out_bytes);
+	ASSERT_OK(bo_close(self->fd, self->slow.in_bo));
+	ASSERT_OK(bo_close(self->fd, self->slow.out_bo));
+	/* Handles are given out again at once: the job must not see the new buffers. */
+	for (int i = 0; i < 8; i++) {
+		uint32_t h;
+		char *p;
+
+		ASSERT_OK(bo_create(self->fd, 4096, &h));
+		p = bo_map(self->fd, h, 4096);
+		ASSERT_NE(p, MAP_FAILED);
+		memset(p, 0x11, 4096);
+	}
+	EXPECT_EQ(sync_result(self->fd, self->done, 60000), 0);
+}
+
+TEST_F(lifetime, model_destroyed_after_submit)
+{
+	ASSERT_OK(job_submit(self->fd, &self->job));
+	ASSERT_OK(job_submit(self->fd, &self->job));
+	ASSERT_OK(model_destroy(self->fd, self->slow.model));
+	EXPECT_ERRNO(job_submit(self->fd, &self->job), ENOENT);
+	EXPECT_EQ(sync_result(self->fd, self->done, 60000), 0);
+}
+
+TEST_F(lifetime, syncobj_destroyed_after_submit)
+{
+	uint32_t s;
+
+	ASSERT_OK(sync_create(self->fd, false, &s));
+	job_sync(&self->job, s, DRM_PATCNN_SYNC_SIGNAL, 0);
+	ASSERT_OK(job_submit(self->fd, &self->job));
+	ASSERT_OK(sync_destroy(self->fd, s));
+	EXPECT_EQ(sync_result(self->fd, self->done, 60000), 0);
+}
+
+TEST_F(lifetime, ctx_id_not_confused_when_reused)
+{
+	uint32_t ctx;
+
+	for (int i = 0; i < 20; i++) {
+		ASSERT_OK(job_submit(self->fd, &self->job));
+		ASSERT_OK(ctx_destroy(self->fd, self->slow.ctx));
+		ASSERT_OK(ctx_create(self->fd, DRM_PATCNN_PRIORITY_NORMAL, NULL, &ctx));
+		self->slow.ctx = ctx;
+		self->job.args.ctx = ctx;
+	}
+	ASSERT_OK(job_submit(self->fd, &self->job));
+	EXPECT_EQ(sync_result(self->fd, self->done, 60000), 0);
+}
+
+/* The job of a closed file is cancelled, and whoever holds its fence is told. */
+TEST_F(lifetime, sync_file_over_close)
+{
+	int file, status = 0;
+
+	for (int i = 0; i < 4; i++)
+		ASSERT_OK(job_submit(self->fd, &self->job));
+	file = sync_export_file(self->fd, self->done);
+	ASSERT_GE(file, 0);
+	close(self->fd);
+	self->fd = -1;
+	for (int i = 0; i < 5000 && !status; i++) {
+		status = sync_file_status(file);
+		usleep(1000);
+	}
+	EXPECT_TRUE(status == 1 || status == -ECANCELED);
+	close(file);
+}
+
+TEST_F(lifetime, mapping_over_close)
+{
+	ASSERT_OK(job_submit(self->fd, &self->job));
+	close(self->fd);
+	self->fd = -1;
+	for (size_t i = 0; i < self->slow.out_bytes / 4; i++)
+		self->slow.out_map[i] = i;
+	EXPECT_TRUE(self->slow.out_map[5] == 5);
+}
+
+TEST_F(lifetime, model_fd_over_close)
+{
+	int model = model_export(self->fd, self->slow.model), other = dev_open();
+	struct net net;
+
+	ASSERT_GE(model, 0);
+	close(self->fd);
+	self->fd = -1;
+	ASSERT_OK(net_open_slow(&net, other, 10));
+	ASSERT_OK(model_destroy(other, net.model));
+	ASSERT_OK(model_import(other, model, &net.model));
+	close(model);
+	net_job(&net, &self->job);
+	EXPECT_OK(job_submit(other, &self->job));
+	close(other);
+}
+
+/* ---- what needs root: unbinding and the module itself ---- */
+
+static bool module_loaded(void)
+{
+	return !access("/sys/module/patcnn", F_OK);
+}
+
+static int load(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -1;
+	ret = syscall(SYS_finit_module, fd, "", 0);
+	close(fd);
+	return ret;
+}
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, "patcnn", O_NONBLOCK);
+}
+
+/* NULL, or why the module cannot be unloaded and loaded here. */
+static const char *module_path(const char **why)
+{
+	const char *path = getenv("PATCNN_MODULE");
+
+	*why = NULL;
+	if (!is_root())
+		*why = "needs root";
+	else if (!path || access(path, R_OK))
+		*why = "PATCNN_MODULE names no patcnn.ko to load again";
+	return *why ? NULL : path;
+}
+
+static void close_all(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static bool works(void)
+{
+	int fd = -1;
+	struct net net;
+	bool ok;
+
+	/* udev or devtmpfs may need a moment. */
+	for (int i = 0; i < 200 && fd < 0; i++) {
+		fd = dev_open();
+		if (fd < 0)
+			usleep(10000);
+	}
+	ok = fd >= 0 && !net_open_small(&net, fd) && !net_run(&net);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+TEST_F_TIMEOUT(lifetime, module_in_use, 60)
+{
+	const char *why;
+
+	if (!module_path(&why))
+		SKIP(return, "%s", why);
+	EXPECT_ERRNO(unload(), EWOULDBLOCK);
+	EXPECT_TRUE(module_loaded());
+	EXPECT_TRUE(works());
+}
+
+TEST_F_TIMEOUT(lifetime, module_unload_and_reload, 120)
+{
+	const char *why, *path = module_path(&why);
+
+	if (!path)
+		SKIP(return, "%s", why);
+	munmap(self->slow.in_map, self->slow.in_bytes);
+	munmap(self->slow.out_map, self->slow.out_bytes);
+	close_all(&self->fd);
+	for (int i = 0; i < 10; i++) {
+		int tries = 200;
+
+		/* The last references go from a work queue. */
+		while (unload() && tries--)
+			usleep(10000);
+		ASSERT_FALSE(module_loaded());
+		ASSERT_OK(load(path));
+		ASSERT_TRUE(works());
+	}
+}
+
+/* A sync_file and a dma-buf survive their file; the module may not go from under them. */
+TEST_F_TIMEOUT(lifetime, module_unload_with_fence_held, 120)
+{
+	const char *why, *path = module_path(&why);
+	int file, dmabuf;
+
+	if (!path)
+		SKIP(return, "%s", why);
+	ASSERT_OK(job_submit(self->fd, &self->job));
+	file = sync_export_file(self->fd, self->done);
+	dmabuf = bo_export(self->fd, self->slow.in_bo);
+	ASSERT_GE(file, 0);
+	ASSERT_GE(dmabuf, 0);
+	munmap(self->slow.in_map, self->slow.in_bytes);
+	munmap(self->slow.out_map, self->slow.out_bytes);
+	close_all(&self->fd);
+	usleep(500000);
+	/* Either it refuses, or it goes and what is left stays safe to use. */
+	if (!unload())
+		TH_LOG("unloaded with a sync_file and a dma-buf open");
+	EXPECT_NE(sync_file_status(file), 0);
+	close(file);
+	close(dmabuf);
+	if (!module_loaded())
+		ASSERT_OK(load(path));
+	EXPECT_TRUE(works());
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -1;
+	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
+	close(fd);
+	return ret;
+}
+
+/* The driver's folder in sysfs and the name of its device. */
+static bool bound_device(char *folder, size_t size, char *name, size_t name_size)
+{
+	glob_t g;
+	bool found = !glob("/sys/bus/platform/drivers/patcnn/*/uevent", 0, NULL, &g) &&
+		     g.gl_pathc;
+
+	if (found) {
+		char *end = strrchr(g.gl_pathv[0], '/');
+
+		*end = 0;
+		end = strrchr(g.gl_pathv[0], '/');
+		snprintf(name, name_size, "%s", end + 1);
+		snprintf(folder, size, "/sys/bus/platform/drivers/patcnn");
+	}
+	globfree(&g);
+	return found;
+}
+
+/* Hot-unplug with jobs running and the file open: errors, no hang; then it comes back. */
+TEST_F_TIMEOUT(lifetime, unbind_with_jobs, 120)
+{
+	struct drm_patcnn_dev_info info;
+	char folder[100], name[64], path[200];
+	int64_t t;
+	int r;
+
+	if (!is_root())
+		SKIP(return, "needs root");
+	if (!bound_device(folder, sizeof(folder), name, sizeof(name)))
+		SKIP(return, "no platform device in /sys/bus/platform/drivers/patcnn");
+	for (int round = 0; round < 3; round++) {
+		uint32_t m;
+
+		if (self->fd < 0) {
+			self->fd = dev_open();
+			ASSERT_GE(self->fd, 0);
+			ASSERT_OK(net_open_slow(&self->slow, self->fd, 100));
+			ASSERT_OK(sync_create(self->fd, false, &self->done));
+			net_job(&self->slow, &self->job);
+			job_sync(&self->job, self->done, DRM_PATCNN_SYNC_SIGNAL, 0);
+		}
+		for (int i = 0; i < 6; i++)
+			ASSERT_OK(job_submit(self->fd, &self->job));
+		snprintf(path, sizeof(path), "%s/unbind", folder);
+		t = now_ns();
+		ASSERT_OK(write_file(path, name));
+		TH_LOG("unbind took %lld ms", (long long)(now_ns() - t) / 1000000);
+		EXPECT_ERRNO(job_submit(self->fd, &self->job), ENODEV);
+		EXPECT_ERRNO(dev_info(self->fd, &info), ENODEV);
+		EXPECT_ERRNO(model_create(self->fd, self->slow.blob, self->slow.size, &m, NULL, 0),
+			     ENODEV);
+		r = sync_result(self->fd, self->done, 5000);
+		EXPECT_TRUE(r == 0 || r == -ECANCELED || r == -ENODEV);
+		/* A store to a mapping may end in SIGBUS, but not here: the pages are still ours. */
+		munmap(self->slow.in_map, self->slow.in_bytes);
+		munmap(self->slow.out_map, self->slow.out_bytes);
+		snprintf(path, sizeof(path), "%s/bind", folder);
+		if (round & 1)
+			close_all(&self->fd);
+		ASSERT_OK(write_file(path, name));
+		EXPECT_TRUE(works());
+		close_all(&self->fd);
+	}
+}
+
+TEST_HARNESS_MAIN
