@@ -15,7 +15,7 @@ from patcnn_train import Pruner, Rule, data, export_onnx, loop, nets, plan, repo
 from patcnn_train.replay import Replay
 
 SEED = 1
-EPOCHS = {"dense": 24, "admm": 7, "retrain": 12}
+EPOCHS = {"dense": 24, "admm": 7, "retrain": 8}
 
 VARIANTS = {
     "8x": Rule(pattern=4, patterns=8, connectivity=3.6),

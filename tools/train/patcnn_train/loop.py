@@ -79,7 +79,7 @@ def fit(model, train, test, preprocess, settings, phase="train", pruner=None, se
     """
     steps = max(1, len(train) // settings.batch)
     optimiser, schedule = make_optimiser(model, settings, steps * settings.epochs)
-    first = 0
+    first, reached = 0, None
     if checkpoint and pathlib.Path(checkpoint).exists():
         state = torch.load(checkpoint, map_location="cpu")
         if state["phase"] != phase or state["epochs"] != settings.epochs:
@@ -90,7 +90,7 @@ def fit(model, train, test, preprocess, settings, phase="train", pruner=None, se
         schedule.load_state_dict(state["schedule"])
         if pruner:
             pruner.load_state_dict(state["pruner"])
-        first = state["epoch"]
+        first, reached = state["epoch"], state.get("reached")
         log(f"{phase}: continued after epoch {first} of {settings.epochs}")
     model.to(memory_format=torch.channels_last)
     for epoch in range(first, settings.epochs):
@@ -99,16 +99,18 @@ def fit(model, train, test, preprocess, settings, phase="train", pruner=None, se
                            zlib.crc32(f"{seed} {phase} {epoch}".encode()))
         text = f"{phase} {epoch + 1}/{settings.epochs}: loss {loss:.4f}"
         if (epoch + 1) % 5 == 0 or epoch + 1 == settings.epochs:
-            text += f" test {accuracy(model, preprocess, test):.2f}%"
+            reached = accuracy(model, preprocess, test)
+            text += f" test {reached:.2f}%"
         if pruner:
             text += f" {pruner.progress()}"
         log(f"{text} {time.monotonic() - begin:.1f} s")
         if checkpoint:
             atomic_save({"phase": phase, "epochs": settings.epochs, "epoch": epoch + 1,
+                         "reached": reached,
                          "model": model.state_dict(), "optimiser": optimiser.state_dict(),
                          "schedule": schedule.state_dict(),
                          "pruner": pruner.state_dict() if pruner else None}, checkpoint)
-    return accuracy(model, preprocess, test)
+    return accuracy(model, preprocess, test) if reached is None else reached
 
 
 def train_epoch(model, train, preprocess, settings, optimiser, schedule, pruner, seed):
