@@ -32,7 +32,10 @@ struct client {
 	char command[32];
 	uint64_t engine_ns;
 	uint64_t memory;
-	double cpus;	/* workers busy for it on average since the last reading */
+	uint64_t jobs;
+	/* since the last reading: */
+	double cpus;	/* workers busy for it on average */
+	double rate;	/* jobs a second */
 };
 
 struct reading {
@@ -70,6 +73,8 @@ static bool read_fdinfo(int dir, const char *name, struct client *c)
 			v <<= 20;
 		if (!strcmp(key, "drm-client-id"))
 			c->id = v;
+		else if (!strcmp(key, "patcnn-jobs"))
+			c->jobs = v;
 		else if (!strncmp(key, "drm-engine-", 11) && strncmp(key, "drm-engine-capacity-", 20) != 0)
 			c->engine_ns += v;
 		else if (!strncmp(key, "drm-total-", 10))
@@ -161,9 +166,14 @@ static void compute_shares(struct reading *now, const struct reading *last)
 	for (i = 0; i < now->count; i++) {
 		struct client *c = &now->clients[i];
 
-		for (j = 0; j < last->count; j++)
-			if (last->clients[j].id == c->id && c->engine_ns >= last->clients[j].engine_ns)
-				c->cpus = (double)(c->engine_ns - last->clients[j].engine_ns) / elapsed;
+		for (j = 0; j < last->count; j++) {
+			const struct client *then = &last->clients[j];
+
+			if (then->id != c->id || c->engine_ns < then->engine_ns)
+				continue;
+			c->cpus = (double)(c->engine_ns - then->engine_ns) / elapsed;
+			c->rate = (double)(c->jobs - then->jobs) * 1e9 / elapsed;
+		}
 	}
 }
 
@@ -188,12 +198,14 @@ static void print_reading(struct reading *r)
 	if (isatty(STDOUT_FILENO))
 		fputs("\033[H\033[J", stdout);
 	printf("%zu client%s, %.2f CPUs busy\n", r->count, r->count == 1 ? "" : "s", cpus);
-	printf("%8s %8s %6s %12s %12s  %s\n", "PID", "client", "CPUs", "CPU time", "memory", "command");
+	printf("%8s %8s %6s %12s %9s %12s  %s\n", "PID", "client", "CPUs", "CPU time", "jobs/s",
+	       "memory", "command");
 	for (i = 0; i < r->count; i++) {
 		const struct client *c = &r->clients[i];
 
-		printf("%8lu %8llu %6.2f %10.2f s %12s  %s\n", c->pid, (unsigned long long)c->id,
-		       c->cpus, (double)c->engine_ns / 1e9, show_bytes(c->memory), c->command);
+		printf("%8lu %8llu %6.2f %10.2f s %9.1f %12s  %s\n", c->pid,
+		       (unsigned long long)c->id, c->cpus, (double)c->engine_ns / 1e9, c->rate,
+		       show_bytes(c->memory), c->command);
 	}
 	fflush(stdout);
 }
