@@ -8,6 +8,7 @@
  *   -i ISA     generic avx2 avx512 (best)               -b N  channels of a block
  *   -r N       rows of a band                           -n N  rounds (15)
  *   -d         compare with oneDNN                      -t TAPS of a pattern (4)
+ *   -T RxV     shape of row tiles
  *
  * Without layers: 3x3 layers of VGG-16 and ResNet-18. A layer is a name of the table
  * or in,size,out,kernel,stride[,groups].
@@ -218,7 +219,7 @@ int main(int argc, char **argv)
 	struct layer custom[64];
 	int o;
 
-	while ((o = getopt(argc, argv, "k:g:s:a:i:b:r:n:dt:l:")) > 0) {
+	while ((o = getopt(argc, argv, "k:g:s:a:i:b:r:n:dt:T:")) > 0) {
 		if (o == 'k')
 			proto.kind = !strcmp(optarg, "dense") ? LAYER_DENSE : !strcmp(optarg, "group") ? LAYER_GROUP :
 				     !strcmp(optarg, "csr") ? LAYER_CSR : !strcmp(optarg, "block") ? LAYER_BLOCK : LAYER_FREE;
@@ -238,6 +239,8 @@ int main(int argc, char **argv)
 			rounds = atoi(optarg);
 		else if (o == 't')
 			proto.taps = atoi(optarg);
+		else if (o == 'T')
+			sscanf(optarg, "%ux%u", &proto.tune.tile_r, &proto.tune.tile_v);
 		else if (o == 'd')
 			dnn = 1;
 	}

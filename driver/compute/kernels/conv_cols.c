@@ -4,15 +4,8 @@
  * nothing. The unit of work is a piece of a kernel column: one to three taps below each
  * other, which share the rows they load. Any pattern is a few of those.
  *
- * Where aligned loads matter (pat_conv_isa.frames), a tile spans whole rows of vectors
- * and all loads are aligned: a tap at column shift s adds to accumulators that hold
- * output column j - s in lane j. Taps are therefore sorted by s, and between two
- * shifts the accumulators move by one lane. Odd blocks go through the shifts backwards,
- * so that nothing has to be moved back between blocks. Elsewhere the shift is part of
- * the offset and there is a single frame.
- *
- * Stream of a filter in a block: for each frame u32 count[3] of pieces of 3, 2, 1 taps,
- * then for each frame the pieces: u32 offset, weights.
+ * Stream of a filter in a block: u32 count[3] of pieces of 3, 2, 1 taps, then the
+ * pieces: u32 offset, weights.
  */
 #include <linux/errno.h>
 #include "conv_int.h"
@@ -22,42 +15,20 @@ static s32 shift_of(const struct pat_conv *c, u32 kx)
 	return pat_floor((s32)kx - (s32)c->pad_left, c->stride_w);
 }
 
-/* columns in front of a segment that its tile needs; whole rows wrap around instead */
-static u32 segment_halo(const struct pat_conv_packed *k, u32 *behind)
-{
-	s32 first = shift_of(&k->conv, 0), last = shift_of(&k->conv, k->conv.kernel_w - 1);
-
-	*behind = last > 0 ? last : 0;
-	return first < 0 ? -first : 0;
-}
-
-/* segments of a row for tiles of @v vectors */
-static u32 segments(const struct pat_conv_isa *isa, const struct pat_conv_packed *k, u32 v)
-{
-	const struct pat_conv *c = &k->conv;
-	u32 behind, front = segment_halo(k, &behind), lanes = v * isa->vl;
-	u32 width = pat_max(c->out.w, pat_div_up(c->in.w, c->stride_w));
-
-	if (!isa->frames)
-		return pat_div_up(c->out.w, lanes);
-	if (width <= lanes)
-		return 1;
-	return lanes > front + behind ? pat_div_up(c->out.w, lanes - front - behind) : 0;
-}
-
-static int pick_tile(const struct pat_conv_isa *isa, struct pat_conv_packed *k)
+static int pick_tile(const struct pat_conv_isa *isa, const struct pat_tune *t,
+		     struct pat_conv_packed *k)
 {
 	const struct pat_conv *c = &k->conv;
 	u64 best = ~0ULL;
 
 	for (u32 i = 0; i < isa->tile_count; i++) {
-		u32 r = isa->tiles[i].r, v = isa->tiles[i].v, n = segments(isa, k, v);
+		u32 r = isa->tiles[i].r, v = isa->tiles[i].v, n = pat_div_up(c->out.w, v * isa->vl);
 		u32 bands = pat_div_up(c->out.h, r);
 		/* FMAs of two taps, what loads cost beyond them, and the pass over a piece */
 		u64 cost = (u64)bands * n * (r * v * 8 + (r + 1) * v * 2 + 20);
 
-		if (!n)
-			continue;
+		if (r == t->tile_r && v == t->tile_v)
+			cost = 0;
 		if (cost < best) {
 			best = cost;
 			k->tile_r = r;
@@ -74,13 +45,15 @@ int pat_cols_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 {
 	const struct pat_conv *c = &k->conv;
 	struct pat_panel *p = &k->panel;
-	u32 vl = isa->vl, nph, filters = c->out.c, behind, front = segment_halo(k, &behind);
+	s32 first = shift_of(c, 0), last = shift_of(c, c->kernel_w - 1);
+	u32 front = first < 0 ? -first : 0, behind = last > 0 ? last : 0;
+	u32 vl = isa->vl, nph, filters = c->out.c;
 	u64 total;
 
-	if (pick_tile(isa, k))
+	if (pick_tile(isa, t, k))
 		return -EINVAL;
 	k->band_rows = pat_min(k->tile_r, t->band_rows);
-	k->tile_p = k->tile_v + (isa->frames ? 0 : 8 / vl);
+	k->tile_p = k->tile_v + (vl >= 8 ? 1 : 8 / vl);
 	p->phases_y = pat_min(c->kernel_h, c->stride_h);
 	p->phases_x = c->stride_w;
 	nph = p->phases_y * p->phases_x;
@@ -91,28 +64,14 @@ int pat_cols_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	if (p->plane % 32 == 0 && p->pitch % 16 == 0)
 		p->plane += 16;
 	p->origin_y = c->pad_top;
-	p->segment = pat_div_up(c->out.w, p->segments);
-	k->frames = 1;
-	if (isa->frames) {
-		k->frame_first = shift_of(c, 0);
-		k->frames = shift_of(c, c->kernel_w - 1) - k->frame_first + 1;
-		k->halo = p->segments > 1 ? front : 0;
-		k->exact = p->segments == 1 &&
-			   (k->tile_v * vl < c->out.w + behind ||
-			    k->tile_v * vl < pat_div_up(c->in.w, c->stride_w) + front);
-		p->content = k->tile_v * vl;
-		p->origin = k->halo * c->stride_w;
-		p->lead = 0;
-	} else {
-		p->segment = pat_min(k->tile_v * vl, c->out.w);
-		k->halo = vl;
-		p->content = k->tile_v * vl + front + behind;
-		p->origin = front * c->stride_w;
-		p->lead = vl - front % vl;
-		if (front > vl || p->content > p->pitch)
-			return -EINVAL;
-		p->lead = vl - front;
-	}
+	/* the columns in front of a row lie at the end of the row above it */
+	p->segment = k->tile_v * vl;
+	k->halo = vl;
+	p->content = p->segment + front + behind;
+	p->origin = front * c->stride_w;
+	p->lead = vl - front;
+	if (front > vl || p->content > p->pitch)
+		return -EINVAL;
 	p->segment_plane = (u64)p->plane * nph * c->in.c;
 	total = p->segment_plane * p->segments + 2 * vl + p->content + 64;
 	if (total >> 32)
@@ -133,17 +92,16 @@ int pat_cols_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	info->gather = p->segment_plane * p->segments * 4;
 	info->packed_bytes = pat_align(sizeof(*k)) + 4 * PAT_ALIGN + (u64)filters * 8 +
 		pat_align((u64)k->blocks * (filters + 1) * 8) +
-		pat_align((u64)k->blocks * filters * k->frames * 12) +
+		pat_align((u64)k->blocks * filters * 12) +
 		pat_align(w->nnz * 8) + pat_groups_bytes(c);
 	return 0;
 }
 
 /*
- * Pieces of @taps taps at shift @shift (any if there is one frame) of channels @from to
- * @to: written to @o if not NULL. Return: how many.
+ * Pieces of @taps taps of channels @from to @to: written to @o if not NULL. Return: how many.
  */
 static u32 pieces(const struct pat_conv_packed *k, const struct pat_expand *e, u32 ch0,
-		  u32 from, u32 to, s32 shift, u32 taps, u32 **o)
+		  u32 from, u32 to, u32 taps, u32 **o)
 {
 	const struct pat_conv *c = &k->conv;
 	const struct pat_panel *p = &k->panel;
@@ -154,8 +112,6 @@ static u32 pieces(const struct pat_conv_packed *k, const struct pat_expand *e, u
 			s32 s = shift_of(c, kx);
 			u32 px = (s32)kx - (s32)c->pad_left - s * (s32)c->stride_w;
 
-			if (k->frames > 1 && s != shift)
-				continue;
 			for (u32 py = 0; py < p->phases_y; py++) {
 				for (u32 y = py, run; y < c->kernel_h; y += run * c->stride_h) {
 					const u32 at = ch * kk + kx;
@@ -174,9 +130,7 @@ static u32 pieces(const struct pat_conv_packed *k, const struct pat_expand *e, u
 					if (!o)
 						continue;
 					off = (((ch0 + ch) * p->phases_y + py) * p->phases_x + px) * p->plane +
-					      y / c->stride_h * p->pitch;
-					if (k->frames == 1)
-						off += k->halo + s;
+					      y / c->stride_h * p->pitch + k->halo + s;
 					*(*o)++ = off;
 					for (u32 i = 0; i < run; i++)
 						*(*o)++ = e->value[at + (y + i * c->stride_h) * kw];
@@ -220,13 +174,9 @@ void pat_cols_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
 			bias[i] = w->bias ? w->bias[f] : 0;
 			ptr[(u64)b * (n + 1) + i] = at;
 			pat_expand_slot(c, w, g->sort[i].slot, &g->a);
-			o = count + 3 * k->frames;
-			for (u32 q = 0; q < k->frames; q++) {
-				s32 s = k->frame_first + (s32)(b % 2 ? k->frames - 1 - q : q);
-
-				for (u32 taps = 3; taps > 0; taps--)
-					*count++ = pieces(k, &g->a, f / ocg * icg, from, to, s, taps, &o);
-			}
+			o = count + 3;
+			for (u32 taps = 3; taps > 0; taps--)
+				*count++ = pieces(k, &g->a, f / ocg * icg, from, to, taps, &o);
 			at = (u64)((u8 *)o - base);
 		}
 		ptr[(u64)b * (n + 1) + n] = at;

@@ -74,11 +74,11 @@ struct pat_conv_packed {
 	u32 tile_p;
 	/** @halo: lanes in front of a segment's first output column. */
 	u32 halo;
-	/** @exact: rows fill their vectors: what wraps around has to be masked. */
-	u32 exact;
-	/** @frames: kernel column shifts, from @frame_first on. */
-	u32 frames;
-	s32 frame_first;
+	/** @fold: lanes of one of two rows in a vector, the second @tile_r rows below; or 0. */
+	u32 fold;
+	/** @bodies: u32 [body_count]: the bodies (masks of 3x3 taps) that a pattern layer uses. */
+	u64 bodies;
+	u32 body_count;
 	struct pat_panel panel;
 	struct pat_class classes[PAT_CLASSES];
 	/** @partial: where in the scratch partial sums, and other working memory, lie; in bytes. */
@@ -110,8 +110,8 @@ struct pat_conv_isa {
 	const char *name;
 	u32 vl;
 	u32 regs;
-	/** @frames: column tiles move accumulators instead of loading across lines. */
-	bool frames;
+	/** @patterns: has pattern tiles (tmpl_pats.h). */
+	bool patterns;
 	u32 tile_count;
 	const struct pat_tile *tiles;
 	bool (*run)(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
@@ -193,6 +193,12 @@ int pat_cols_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		  struct pat_conv_info *info);
 void pat_cols_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
 		   struct pat_conv_packed *k, struct pat_groups *g);
+int pat_pats_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
+		  const struct pat_weights *w, struct pat_conv_packed *k,
+		  struct pat_conv_info *info);
+void pat_pats_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
+		   struct pat_conv_packed *k, struct pat_groups *g);
+bool pat_body_exists(u32 mask);
 int pat_gemv_plan(const struct pat_conv_isa *isa, const struct pat_weights *w,
 		  struct pat_conv_packed *k, struct pat_conv_info *info);
 void pat_gemv_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,

@@ -37,7 +37,7 @@ bool pat_conv_act(u32 act)
 	return act <= PATCNN_ACT_ELU;
 }
 
-static int can(const struct pat_conv *c, u32 algo)
+static int can(const struct pat_conv_isa *isa, const struct pat_conv *c, u32 algo)
 {
 	switch (algo) {
 	case PAT_CONV_TAPS:
@@ -46,6 +46,10 @@ static int can(const struct pat_conv *c, u32 algo)
 		return c->kernel_h <= 9 && c->kernel_w <= 9 && c->stride_w <= 4 &&
 		       c->stride_h <= 4 && c->dilation_h == 1 && c->dilation_w == 1 &&
 		       c->pad_left < c->kernel_w;
+	case PAT_CONV_PATTERNS:
+		return isa->patterns && c->kernel_h == 3 && c->kernel_w == 3 &&
+		       c->stride_h == 1 && c->stride_w == 1 && c->dilation_h == 1 &&
+		       c->dilation_w == 1 && c->pad_top == 1 && c->pad_left == 1;
 	case PAT_CONV_GEMV:
 		return c->out.h == 1 && c->out.w == 1 && c->groups == 1;
 	default:
@@ -53,11 +57,20 @@ static int can(const struct pat_conv *c, u32 algo)
 	}
 }
 
-static u32 choose(const struct pat_conv *c, const struct pat_weights *w)
+/* for filters that share nothing */
+static int rows(u32 algo)
 {
-	if (can(c, PAT_CONV_GEMV))
+	return algo == PAT_CONV_COLUMNS || algo == PAT_CONV_PATTERNS;
+}
+
+static u32 choose(const struct pat_conv_isa *isa, const struct pat_conv *c,
+		  const struct pat_weights *w)
+{
+	if (can(isa, c, PAT_CONV_GEMV))
 		return PAT_CONV_GEMV;
-	if (w->storage == PATCNN_STORAGE_FKW && c->kernel_h > 1 && can(c, PAT_CONV_COLUMNS))
+	if (w->storage == PATCNN_STORAGE_FKW && can(isa, c, PAT_CONV_PATTERNS))
+		return PAT_CONV_PATTERNS;
+	if (w->storage == PATCNN_STORAGE_FKW && c->kernel_h > 1 && can(isa, c, PAT_CONV_COLUMNS))
 		return PAT_CONV_COLUMNS;
 	return PAT_CONV_TAPS;
 }
@@ -73,6 +86,8 @@ static int plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 	switch (algo) {
 	case PAT_CONV_GEMV:
 		return pat_gemv_plan(isa, w, k, info);
+	case PAT_CONV_PATTERNS:
+		return pat_pats_plan(isa, tune, w, k, info);
 	case PAT_CONV_COLUMNS:
 		return pat_cols_plan(isa, tune, w, k, info);
 	default:
@@ -104,15 +119,15 @@ int pat_conv_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 	struct pat_conv_info other;
 	int ret;
 
-	if (t.algo && !can(c, t.algo))
+	if (t.algo && !can(isa, c, t.algo))
 		return -EINVAL;
-	info->algo = t.algo ? t.algo : choose(c, w);
+	info->algo = t.algo ? t.algo : choose(isa, c, w);
 	ret = plan(isa, &t, c, w, info->algo, &k, info);
 	if (ret == -EINVAL && !t.algo) {
 		info->algo = PAT_CONV_TAPS;
 		ret = plan(isa, &t, c, w, info->algo, &k, info);
 	}
-	if (ret || t.algo || info->algo != PAT_CONV_COLUMNS)
+	if (ret || t.algo || !rows(info->algo))
 		return ret;
 
 	/* whether filters form groups is only known when their weights are: have room for both */
@@ -150,13 +165,13 @@ int pat_conv_pack(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 	/* the groups are formed behind everything else; see PAT_SPARE in the planners */
 	pat_groups_form(&g, c, w, largest,
 			(u8 *)packed + info.packed_bytes - pat_groups_bytes(c));
-	if (!t.algo && algo == PAT_CONV_COLUMNS) {
+	if (!t.algo && rows(algo)) {
 		u32 shared = g.first[PAT_CLASSES - 1];
 
 		if (shared * 2 > c->out.c)
 			algo = PAT_CONV_TAPS;
 	}
-	if (!t.algo && info.algo == PAT_CONV_COLUMNS && algo != info.algo)
+	if (!t.algo && rows(info.algo) && algo != info.algo)
 		t.row_step = info.row_step;
 	ret = plan(isa, &t, c, w, algo, k, &one);
 	if (ret)
@@ -166,6 +181,9 @@ int pat_conv_pack(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 	switch (algo) {
 	case PAT_CONV_GEMV:
 		pat_gemv_pack(isa, w, k, &g);
+		break;
+	case PAT_CONV_PATTERNS:
+		pat_pats_pack(isa, w, k, &g);
 		break;
 	case PAT_CONV_COLUMNS:
 		pat_cols_pack(isa, w, k, &g);
@@ -215,8 +233,12 @@ void pat_conv_describe(const void *packed, char *text)
 		text = word(text, "x");
 		text = number(text, k->classes[0].size);
 		break;
+	case PAT_CONV_PATTERNS:
+		text = word(text, k->fold ? "patterns folded " : "patterns ");
+		text = number(text, k->tile_r);
+		break;
 	case PAT_CONV_COLUMNS:
-		text = word(text, k->frames > 1 ? "frames " : "columns ");
+		text = word(text, "columns ");
 		text = number(text, k->tile_r);
 		text = word(text, "x");
 		text = number(text, k->tile_v);

@@ -97,6 +97,9 @@ struct pat_tune {
 	u32 row_step;
 	/** @block: input channels of a block. */
 	u32 block;
+	/** @tile_r: rows and vectors of a row tile; one that does not exist is ignored. */
+	u32 tile_r;
+	u32 tile_v;
 };
 
 /** enum pat_conv_algo - families of kernels. */
@@ -112,6 +115,8 @@ enum pat_conv_algo {
 	PAT_CONV_GEMV = 4,
 	/** @PAT_CONV_WINOGRAD: dense 3x3 stride 1 through F(4x4, 3x3). */
 	PAT_CONV_WINOGRAD = 5,
+	/** @PAT_CONV_PATTERNS: 3x3 patterns in row tiles with all column shifts in registers. */
+	PAT_CONV_PATTERNS = 6,
 };
 
 /** struct pat_conv_info - what pat_conv_plan() found. */

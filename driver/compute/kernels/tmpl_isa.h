@@ -3,7 +3,7 @@
 #include "conv_int.h"
 #include "vec.h"
 #include "tmpl_taps.h"
-#include "tmpl_cols.h"
+#include "tmpl_rows.h"
 #include "tmpl_gemv.h"
 
 static bool conv_run(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
@@ -13,8 +13,8 @@ static bool conv_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 
 	if (k->algo == PAT_CONV_GEMV)
 		return gemv_run(k, t, cur, left, scratch);
-	if (k->algo == PAT_CONV_COLUMNS)
-		return cols_run(k, t, cur, left, scratch);
+	if (k->algo == PAT_CONV_COLUMNS || k->algo == PAT_CONV_PATTERNS)
+		return rows_run(k, t, cur, left, scratch);
 	return taps_run(k, t, cur, left, scratch);
 }
 
@@ -23,7 +23,7 @@ const struct pat_conv_isa PAT_ISA(pat_conv_isa) = {
 	.name = PAT_NAME,
 	.vl = PAT_VL,
 	.regs = PAT_REGS,
-	.frames = PAT_FRAMES,
+	.patterns = PAT_VL == 16,
 	.tile_count = sizeof(cols_tiles) / sizeof(*cols_tiles),
 	.tiles = cols_tiles,
 	.run = conv_run,
