@@ -14,6 +14,7 @@ compile-objs := onnx.pb-c.o \
 	lower.o lower_conv.o lower_layout.o lower_pool.o \
 	sparsity.o fkw.o program_write.o \
 	$(patsubst $(src)%.c,%.o,$(sort $(wildcard $(src)passes/*.c)))
+prune-objs := cmd_prune.o prune_onnx.o prune_rules.o prune_patterns.o
 compile-pkgs := libprotobuf-c
 
 $(obj)/onnx.pb-c.c: $(onnx-proto)
@@ -25,7 +26,7 @@ $(obj)/onnx.pb-c.h: $(obj)/onnx.pb-c.c ;
 $(obj)/onnx.pb-c.o: $(obj)/onnx.pb-c.c
 	$(CC) $(tool-cflags) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$(addprefix $(obj)/,onnx_read.o onnx_tensor.o onnx_depth.o): $(obj)/onnx.pb-c.h
+$(addprefix $(obj)/,onnx_read.o onnx_tensor.o onnx_depth.o prune_onnx.o): $(obj)/onnx.pb-c.h
 
 # The compiler alone, for tests: $(obj)/libpatcompile.a
 compile-lib := $(obj)/libpatcompile.a
