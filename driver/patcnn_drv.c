@@ -41,6 +41,8 @@
 #define PATCNN_DEFAULT_NICE	10
 #define PATCNN_DEFAULT_TIMEOUT	2000
 #define PATCNN_DEFAULT_SLICE	100
+/* Many times what it takes. */
+#define PATCNN_CLOSE_WAIT	(HZ / 10)
 
 static char *cpus;
 module_param(cpus, charp, 0444);
@@ -90,6 +92,7 @@ static int patcnn_open(struct drm_device *drm, struct drm_file *file)
 		return -ENOMEM;
 	}
 	kref_init(&client->kref);
+	init_waitqueue_head(&client->gone);
 	client->id = file->client_id;
 	pfile->pdev = to_patcnn_device(drm);
 	pfile->client = client;
@@ -112,6 +115,14 @@ static void patcnn_postclose(struct drm_device *drm, struct drm_file *file)
 		patcnn_model_put(model);
 	xa_destroy(&pfile->contexts);
 	xa_destroy(&pfile->models);
+
+	/*
+	 * Jobs are released by workqueues. Who closes the last file expects to be able
+	 * to remove the module, so give them a moment; a fence that somebody else holds
+	 * is no reason to wait longer.
+	 */
+	wait_event_timeout(pfile->client->gone, !atomic_read(&pfile->client->fences),
+			   PATCNN_CLOSE_WAIT);
 	patcnn_client_put(pfile->client);
 	kfree(pfile);
 }
@@ -431,8 +442,7 @@ static void __exit patcnn_module_exit(void)
 {
 	platform_device_unregister(patcnn_self);
 	platform_driver_unregister(&patcnn_platform_driver);
-	/* Fences come here by RCU, and then by the workqueue: in this order none is missed. */
-	rcu_barrier();
+	/* All fences have dropped their references, but the work may not have returned yet. */
 	destroy_workqueue(patcnn_release_wq);
 }
 module_exit(patcnn_module_exit);

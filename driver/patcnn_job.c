@@ -14,9 +14,10 @@
  * still queued. free_job() cancels too, for jobs of a killed entity that were never run.
  *
  * A fence refers to device and module until it is freed, since anyone may keep a
- * sync_file; so do jobs through their fence. Fences are freed after an RCU grace
- * period, as dma_fence asks for, and then from a workqueue, because the device's
- * last reference may sleep. Module exit waits for RCU and drains that workqueue.
+ * sync_file; so do jobs through their fence. It is freed by a workqueue, because the
+ * device's last reference may sleep, and because module exit can drain a workqueue:
+ * nothing of ours runs on behalf of a fence after that. Its memory stays for an RCU
+ * grace period, as dma_fence asks for.
  */
 
 #include <linux/module.h>
@@ -49,26 +50,31 @@ static const char *patcnn_fence_timeline_name(struct dma_fence *fence)
 	return "patcnn-ctx";
 }
 
-static void patcnn_fence_free_work(struct work_struct *work)
+/* Runs in a workqueue that module exit drains, so it may drop the module's last reference. */
+static void patcnn_fence_free(struct patcnn_fence *fence)
 {
-	struct patcnn_fence *fence = container_of(work, struct patcnn_fence, work);
+	struct patcnn_client *client = fence->client;
 
 	drm_dev_put(fence->drm);
-	kfree(fence);
+	kfree_rcu(fence, rcu);
 	module_put(THIS_MODULE);
+	/* After that: a closing file waits for the module to be free of them. */
+	if (atomic_dec_and_test(&client->fences))
+		wake_up(&client->gone);
+	patcnn_client_put(client);
 }
 
-static void patcnn_fence_free_rcu(struct rcu_head *rcu)
+static void patcnn_fence_free_work(struct work_struct *work)
 {
-	struct patcnn_fence *fence = container_of(rcu, struct patcnn_fence, rcu);
-
-	INIT_WORK(&fence->work, patcnn_fence_free_work);
-	queue_work(patcnn_release_wq, &fence->work);
+	patcnn_fence_free(container_of(work, struct patcnn_fence, work));
 }
 
 static void patcnn_fence_release(struct dma_fence *base)
 {
-	call_rcu(&to_patcnn_fence(base)->rcu, patcnn_fence_free_rcu);
+	struct patcnn_fence *fence = to_patcnn_fence(base);
+
+	INIT_WORK(&fence->work, patcnn_fence_free_work);
+	queue_work(patcnn_release_wq, &fence->work);
 }
 
 static const struct dma_fence_ops patcnn_fence_ops = {
@@ -77,8 +83,8 @@ static const struct dma_fence_ops patcnn_fence_ops = {
 	.release = patcnn_fence_release,
 };
 
-/* patcnn_fence_alloc - memory and references of a fence; patcnn_fence_init() makes it one. */
-struct patcnn_fence *patcnn_fence_alloc(struct drm_device *drm)
+/* patcnn_fence_alloc - memory and references; patcnn_fence_init() makes it a fence. */
+struct patcnn_fence *patcnn_fence_alloc(struct drm_device *drm, struct patcnn_client *client)
 {
 	struct patcnn_fence *fence = kzalloc(sizeof(*fence), GFP_KERNEL_ACCOUNT);
 
@@ -87,6 +93,9 @@ struct patcnn_fence *patcnn_fence_alloc(struct drm_device *drm)
 	spin_lock_init(&fence->lock);
 	fence->drm = drm;
 	drm_dev_get(drm);
+	fence->client = client;
+	kref_get(&client->kref);
+	atomic_inc(&client->fences);
 	/* Cannot fail: the open file pins the module. */
 	__module_get(THIS_MODULE);
 	return fence;
@@ -105,13 +114,10 @@ void patcnn_fence_put(struct patcnn_fence *fence)
 {
 	if (!fence)
 		return;
-	if (fence->base.ops) {
+	if (kref_read(&fence->base.refcount))
 		dma_fence_put(&fence->base);
-		return;
-	}
-	drm_dev_put(fence->drm);
-	kfree(fence);
-	module_put(THIS_MODULE);
+	else
+		patcnn_fence_free(fence);
 }
 
 static void patcnn_job_release_work(struct work_struct *work)

@@ -67,10 +67,9 @@ struct patcnn_fence {
 	struct dma_fence base;
 	spinlock_t lock;
 	struct drm_device *drm;
-	union {
-		struct rcu_head rcu;
-		struct work_struct work;
-	};
+	struct patcnn_client *client;
+	struct work_struct work;
+	struct rcu_head rcu;
 };
 
 /** enum patcnn_job_state - where a job is; &patcnn_pool.lock. */
@@ -151,7 +150,7 @@ void patcnn_job_abort(struct patcnn_job *job);
 void patcnn_job_signal(struct patcnn_job *job, int error);
 int patcnn_sched_init(struct patcnn_device *pdev);
 void patcnn_sched_fini(struct patcnn_device *pdev);
-struct patcnn_fence *patcnn_fence_alloc(struct drm_device *drm);
+struct patcnn_fence *patcnn_fence_alloc(struct drm_device *drm, struct patcnn_client *client);
 void patcnn_fence_init(struct patcnn_fence *fence, struct patcnn_ctx *ctx);
 void patcnn_fence_put(struct patcnn_fence *fence);
 

@@ -398,7 +398,10 @@ static void patcnn_pool_update_active(struct patcnn_pool *pool)
 void patcnn_pool_set_ready(struct patcnn_pool *pool, unsigned int cpu, bool ready)
 {
 	spin_lock(&pool->lock);
-	cpumask_assign_cpu(cpu, &pool->ready, ready);
+	if (ready)
+		cpumask_set_cpu(cpu, &pool->ready);
+	else
+		cpumask_clear_cpu(cpu, &pool->ready);
 	patcnn_pool_update_active(pool);
 	spin_unlock(&pool->lock);
 

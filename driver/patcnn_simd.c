@@ -15,12 +15,10 @@
 #include <linux/kernel.h>
 #include <linux/string.h>
 
-#if defined(CONFIG_X86) && !defined(CONFIG_UML)
+#if defined(CONFIG_X86_64) && !defined(CONFIG_UML)
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/xcr.h>
-#elif defined(CONFIG_UML)
-#include <asm/cpufeature.h>
 #elif defined(CONFIG_ARM64)
 #include <asm/cpufeature.h>
 #include <asm/sysreg.h>
@@ -31,7 +29,7 @@
 #include "patcnn_compute.h"
 #include "patcnn_simd.h"
 
-#if defined(CONFIG_X86) && !defined(CONFIG_UML)
+#if defined(CONFIG_X86_64) && !defined(CONFIG_UML)
 
 void patcnn_simd_begin(struct patcnn_simd *simd)
 {
@@ -93,18 +91,49 @@ void patcnn_simd_end(struct patcnn_simd *simd)
 #error "patcnn: no way to use floating point in the kernel of this architecture"
 #endif
 
-#ifdef CONFIG_X86
-static bool patcnn_x86_saves(bool avx512)
+#if defined(CONFIG_UML) && defined(CONFIG_X86_64)
+/*
+ * User-mode Linux reads names from the host's /proc/cpuinfo and may miss some: ask the
+ * CPU, and what the host saves, as a program of the host does.
+ */
+static void patcnn_cpuid(u32 leaf, u32 *ebx, u32 *ecx)
 {
-#ifdef CONFIG_UML
-	return true;
-#else
-	u64 mask = XFEATURE_MASK_SSE | XFEATURE_MASK_YMM;
+	u32 eax = leaf, edx;
 
-	if (avx512)
-		mask |= XFEATURE_MASK_AVX512;
-	return cpu_has_xfeatures(mask, NULL);
-#endif
+	*ecx = 0;
+	asm volatile("cpuid" : "+a"(eax), "=b"(*ebx), "+c"(*ecx), "=d"(edx));
+}
+
+static bool patcnn_x86_usable(bool avx512)
+{
+	const u32 leaf1 = BIT(12) | BIT(27) | BIT(28);	/* FMA, OSXSAVE, AVX */
+	const u32 leaf7 = BIT(5);			/* AVX2 */
+	const u32 leaf7_512 = BIT(16) | BIT(17) | BIT(30) | BIT(31);	/* F, DQ, BW, VL */
+	const u32 saved = avx512 ? 0xe6 : 0x06;
+	u32 ebx, ecx, xcr0, high;
+
+	patcnn_cpuid(1, &ebx, &ecx);
+	if ((ecx & leaf1) != leaf1)
+		return false;
+	asm volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+	patcnn_cpuid(7, &ebx, &ecx);
+	return (xcr0 & saved) == saved && (ebx & leaf7) &&
+	       (!avx512 || (ebx & leaf7_512) == leaf7_512);
+}
+#elif defined(CONFIG_X86_64)
+static bool patcnn_x86_usable(bool avx512)
+{
+	u64 saved = XFEATURE_MASK_SSE | XFEATURE_MASK_YMM;
+
+	if (!boot_cpu_has(X86_FEATURE_AVX2) || !boot_cpu_has(X86_FEATURE_FMA))
+		return false;
+	if (avx512) {
+		if (!boot_cpu_has(X86_FEATURE_AVX512F) || !boot_cpu_has(X86_FEATURE_AVX512BW) ||
+		    !boot_cpu_has(X86_FEATURE_AVX512DQ) || !boot_cpu_has(X86_FEATURE_AVX512VL))
+			return false;
+		saved |= XFEATURE_MASK_AVX512;
+	}
+	return cpu_has_xfeatures(saved, NULL);
 }
 #endif
 
@@ -113,15 +142,11 @@ static bool patcnn_simd_usable(enum pat_isa_id id)
 	switch (id) {
 	case PAT_ISA_GENERIC:
 		return true;
-#ifdef CONFIG_X86
+#ifdef CONFIG_X86_64
 	case PAT_ISA_AVX2:
-		return boot_cpu_has(X86_FEATURE_AVX2) && boot_cpu_has(X86_FEATURE_FMA) &&
-		       patcnn_x86_saves(false);
+		return patcnn_x86_usable(false);
 	case PAT_ISA_AVX512:
-		return boot_cpu_has(X86_FEATURE_AVX2) && boot_cpu_has(X86_FEATURE_FMA) &&
-		       boot_cpu_has(X86_FEATURE_AVX512F) && boot_cpu_has(X86_FEATURE_AVX512BW) &&
-		       boot_cpu_has(X86_FEATURE_AVX512DQ) && boot_cpu_has(X86_FEATURE_AVX512VL) &&
-		       patcnn_x86_saves(true);
+		return patcnn_x86_usable(true);
 #endif
 #ifdef CONFIG_ARM64
 	case PAT_ISA_NEON:

@@ -2,6 +2,9 @@
 #ifndef _PATCNN_SIMD_H_
 #define _PATCNN_SIMD_H_
 
+#include <linux/ktime.h>
+#include <linux/sched/clock.h>
+
 #include "patcnn_compat.h"
 
 #ifdef CONFIG_ARM64
@@ -21,6 +24,15 @@ struct patcnn_simd {
 };
 
 struct pat_isa;
+
+/*
+ * Time for measuring sections, on one CPU, cheap. The scheduler's clock has the
+ * resolution of the timer tick on user-mode Linux.
+ */
+static inline u64 patcnn_clock(void)
+{
+	return IS_ENABLED(CONFIG_UML) ? ktime_get_ns() : local_clock();
+}
 
 void patcnn_simd_begin(struct patcnn_simd *simd);
 void patcnn_simd_end(struct patcnn_simd *simd);

@@ -350,7 +350,7 @@ static struct patcnn_job *patcnn_job_create(struct drm_device *drm, struct patcn
 		goto err;
 	/* Models are made for one device; a file descriptor of another is refused at import. */
 	ret = -ENOMEM;
-	job->fence = patcnn_fence_alloc(drm);
+	job->fence = patcnn_fence_alloc(drm, pfile->client);
 	if (!job->fence)
 		goto err;
 	return job;

@@ -26,7 +26,6 @@
 #include <linux/kthread.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
-#include <linux/sched/clock.h>
 #include <linux/slab.h>
 #include <linux/smpboot.h>
 #include <linux/vmalloc.h>
@@ -191,11 +190,11 @@ static void patcnn_worker_slice(struct patcnn_worker *worker)
 	bool done = false;
 	u64 start, ns = 0;
 
-	start = local_clock();
+	start = patcnn_clock();
 	patcnn_simd_begin(&worker->simd);
 	while (!READ_ONCE(job->stop)) {
 		done = pat_exec(&job->run, tile->step, tile->index, &tile->cursor, tile->scratch);
-		ns = local_clock() - start;
+		ns = patcnn_clock() - start;
 		if (done || ns >= limit)
 			break;
 	}
@@ -257,8 +256,8 @@ static void patcnn_worker_fn(unsigned int cpu)
 			break;
 		if (wait && !need_resched()) {
 			if (!spin_until)
-				spin_until = local_clock() + PATCNN_SPIN_NS;
-			if ((s64)(spin_until - local_clock()) > 0) {
+				spin_until = patcnn_clock() + PATCNN_SPIN_NS;
+			if ((s64)(spin_until - patcnn_clock()) > 0) {
 				cpu_relax();
 				continue;
 			}
