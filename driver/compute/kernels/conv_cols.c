@@ -72,8 +72,7 @@ int pat_cols_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	p->lead = vl - front;
 	if (front > vl || p->content > p->pitch)
 		return -EINVAL;
-	p->segment_plane = (u64)p->plane * nph * c->in.c;
-	total = p->segment_plane * p->segments + 2 * vl + p->content + 64;
+	total = (u64)p->plane * nph * c->in.c + 2 * vl + p->content + 64;
 	if (total >> 32)
 		return -E2BIG;
 
@@ -89,7 +88,7 @@ int pat_cols_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	info->band_rows = k->band_rows;
 	info->row_step = k->tile_r;
 	info->scratch_bytes = k->finish + isa->regs * vl * 4;
-	info->gather = p->segment_plane * p->segments * 4;
+	info->gather = total * p->segments * 4;
 	info->packed_bytes = pat_align(sizeof(*k)) + 4 * PAT_ALIGN + (u64)filters * 8 +
 		pat_align((u64)k->blocks * (filters + 1) * 8) +
 		pat_align((u64)k->blocks * filters * 12) +

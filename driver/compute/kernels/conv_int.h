@@ -33,11 +33,9 @@ struct pat_panel {
 	s32 origin;
 	/** @origin_y: likewise rows. */
 	s32 origin_y;
-	/** @segments: pieces of a row that have their own panel, @segment output columns each. */
+	/** @segments: pieces of a row that are gathered on their own, @segment output columns each. */
 	u32 segments;
 	u32 segment;
-	/** @segment_plane: floats from one segment's panel to the next. */
-	u64 segment_plane;
 	/** @lead: floats before the first element. */
 	u32 lead;
 };

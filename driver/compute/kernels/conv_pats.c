@@ -69,8 +69,7 @@ int pat_pats_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	p->origin = k->halo;
 	p->segment = k->halo ? vl - 2 : c->out.w;
 	p->segments = pat_div_up(c->out.w, p->segment);
-	p->segment_plane = (u64)p->plane * c->in.c;
-	total = p->segment_plane * p->segments + 64 + vl;
+	total = (u64)p->plane * c->in.c + 64 + vl;
 	if (total >> 32)
 		return -E2BIG;
 
@@ -86,7 +85,7 @@ int pat_pats_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	info->band_rows = k->band_rows;
 	info->row_step = k->band_rows;
 	info->scratch_bytes = k->finish + isa->regs * vl * 4;
-	info->gather = p->segment_plane * p->segments * 4;
+	info->gather = total * p->segments * 4;
 	info->packed_bytes = pat_align(sizeof(*k)) + 5 * PAT_ALIGN + (u64)filters * 8 + BODIES * 4 +
 		pat_align((u64)k->blocks * (filters + 1) * 8) +
 		pat_align((u64)k->blocks * filters * BODIES * 4) +

@@ -86,6 +86,16 @@ static PAT_NOINLINE void cols_store_slow(const struct cols_job *j, u32 f, u32 V)
 	}
 }
 
+/* the lines that filter @f will write: large maps come from far away */
+PAT_INLINE void cols_prefetch(const struct cols_job *j, u32 f, const int R)
+{
+	const struct pat_planes *o = &j->k->conv.out;
+	const float *p = j->out + f * o->plane + (u64)j->row * o->pitch + j->col;
+
+	for (int r = 0; r < R; r++)
+		pat_prefetchw(p + (u64)r * o->pitch);
+}
+
 PAT_INLINE void cols_finish(const struct cols_job *j, vf *acc, u32 f, const int R, const int V)
 {
 	const struct pat_planes *o = &j->k->conv.out;

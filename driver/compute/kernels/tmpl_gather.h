@@ -78,82 +78,95 @@ PAT_INLINE void gather_rows(float *d, u32 pitch, const float *src, s64 src_pitch
 			    u32 y_step, u32 h, u32 rows, u32 n, s32 x0, u32 w, const u32 step)
 {
 	u32 vectors = (n + PAT_VL - 1) / PAT_VL, mask[GATHER_VECTORS * 2];
+	u32 r0 = y0 < 0 ? (-y0 + y_step - 1) / y_step : 0;
+	u32 r1 = y0 < (s32)h ? ((s32)h - y0 + y_step - 1) / y_step : 0;
 
 	for (u32 i = 0; i < vectors * step; i++)
 		mask[i] = gather_mask(x0, w, i);
-	for (u32 r = 0; r < rows; r++, d += pitch) {
-		s32 y = y0 + (s32)(r * y_step);
-		const float *s = src + y * src_pitch + x0;
+	/* rows [r0, r1) are inside of the input */
+	if (r0 > rows)
+		r0 = rows;
+	r1 = pat_min(r1, rows);
+	src += (y0 + (s64)r0 * y_step) * src_pitch + x0;
+	for (u32 r = 0; r < r0; r++, d += pitch)
+		for (u32 i = 0; i < vectors; i++)
+			v_storeu(d + i * PAT_VL, v_set1(0));
+	if (vectors == 1 && step == 1) {
+		const u32 m = mask[0];
 
-		if (y < 0 || y >= (s32)h) {
-			for (u32 i = 0; i < vectors; i++)
-				v_storeu(d + i * PAT_VL, v_set1(0));
-			continue;
+		/* the piece of the row beside this one is gathered next */
+		for (u32 r = r0; r < r1; r++, d += pitch, src += y_step * src_pitch) {
+			pat_prefetch(src + 2 * PAT_VL);
+			v_storeu(d, gather_vector(src, m));
 		}
-		for (u32 i = 0; i < vectors; i++) {
-			vf v = gather_vector(s + i * step * PAT_VL, mask[i * step]);
+	} else {
+		for (u32 r = r0; r < r1; r++, d += pitch, src += y_step * src_pitch) {
+			for (u32 i = 0; i < vectors; i++) {
+				vf v = gather_vector(src + i * step * PAT_VL, mask[i * step]);
 
-			if (step == 2)
-				v = v_even(v, gather_vector(s + (2 * i + 1) * PAT_VL, mask[2 * i + 1]));
-			v_storeu(d + i * PAT_VL, v);
+				if (step == 2)
+					v = v_even(v, gather_vector(src + (2 * i + 1) * PAT_VL,
+								    mask[2 * i + 1]));
+				v_storeu(d + i * PAT_VL, v);
+			}
 		}
 	}
+	for (u32 r = pat_max(r0, r1); r < rows; r++, d += pitch)
+		for (u32 i = 0; i < vectors; i++)
+			v_storeu(d + i * PAT_VL, v_set1(0));
 }
 
-/* all phases and rows of channel @ch for output rows from @row on */
+/* all phases and rows of channel @ch and segment @segment for output rows from @row on */
 static PAT_NOINLINE void gather_channel(const struct pat_conv_packed *k, const float *in,
-					u32 ch, u32 row, u32 rows, float *panel)
+					u32 ch, u32 segment, u32 row, u32 rows, float *panel)
 {
 	const struct pat_conv *c = &k->conv;
 	const struct pat_panel *p = &k->panel;
 	const float *src = in + (u64)ch * c->in.plane;
 	u32 total = rows + p->halo_rows, sx = c->stride_w;
 
-	for (u32 s = 0; s < p->segments; s++) {
-		float *seg = panel + p->lead + s * p->segment_plane +
-			     (u64)ch * p->phases_y * p->phases_x * p->plane;
-		s32 first = (s32)(s * p->segment * sx) - p->origin;
+	float *d = panel + p->lead + (u64)ch * p->phases_y * p->phases_x * p->plane;
+	s32 first = (s32)(segment * p->segment * sx) - p->origin;
 
-		for (u32 ph = 0; ph < p->phases_y * p->phases_x; ph++, seg += p->plane) {
-			s32 y0 = (s32)(row * c->stride_h + ph / p->phases_x) - p->origin_y;
-			s32 x0 = first + (s32)(ph % p->phases_x);
+	for (u32 ph = 0; ph < p->phases_y * p->phases_x; ph++, d += p->plane) {
+		s32 y0 = (s32)(row * c->stride_h + ph / p->phases_x) - p->origin_y;
+		s32 x0 = first + (s32)(ph % p->phases_x);
 
-			if (sx == 1 && p->content <= GATHER_VECTORS * PAT_VL) {
-				gather_rows(seg, p->pitch, src, c->in.pitch, y0, c->stride_h,
-					    c->in.h, total, p->content, x0, c->in.w, 1);
-				continue;
-			}
-			if (sx == 2 && p->content <= GATHER_VECTORS * PAT_VL) {
-				gather_rows(seg, p->pitch, src, c->in.pitch, y0, c->stride_h,
-					    c->in.h, total, p->content, x0, c->in.w, 2);
-				continue;
-			}
-			for (u32 r = 0; r < total; r++) {
-				s32 y = y0 + (s32)(r * c->stride_h);
-				float *d = seg + (u64)r * p->pitch;
+		if (sx == 1 && p->content <= GATHER_VECTORS * PAT_VL) {
+			gather_rows(d, p->pitch, src, c->in.pitch, y0, c->stride_h,
+				    c->in.h, total, p->content, x0, c->in.w, 1);
+			continue;
+		}
+		if (sx == 2 && p->content <= GATHER_VECTORS * PAT_VL) {
+			gather_rows(d, p->pitch, src, c->in.pitch, y0, c->stride_h,
+				    c->in.h, total, p->content, x0, c->in.w, 2);
+			continue;
+		}
+		for (u32 r = 0; r < total; r++) {
+			s32 y = y0 + (s32)(r * c->stride_h);
+			float *o = d + (u64)r * p->pitch;
 
-				if (y < 0 || y >= (s32)c->in.h)
-					zero_floats(d, p->content);
-				else
-					gather_row(d, p->content, src + (u64)y * c->in.pitch,
-						   c->in.w, x0, sx);
-			}
+			if (y < 0 || y >= (s32)c->in.h)
+				zero_floats(o, p->content);
+			else
+				gather_row(o, p->content, src + (u64)y * c->in.pitch,
+					   c->in.w, x0, sx);
 		}
 	}
 }
 
 /* gather what is missing of the panel; false if the budget ends first */
 PAT_INLINE bool gather_some(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
-			    u32 *done, s64 *budget, float *panel)
+			    u32 segment, u32 *done, s64 *budget, float *panel)
 {
 	const struct pat_panel *p = &k->panel;
-	s64 cost = (s64)(t->rows + p->halo_rows) * p->pitch * p->segments *
+	s64 cost = (s64)(t->rows + p->halo_rows) * p->pitch *
 		   p->phases_x * p->phases_y * 4;
 
 	while (*done < k->conv.in.c) {
 		if (*budget <= 0)
 			return false;
-		gather_channel(k, t->in, (*done)++, t->row, t->rows, panel);
+		gather_channel(k, t->in, (*done)++, segment, t->row, t->rows, panel);
 		*budget -= cost;
 	}
 	return true;

@@ -109,6 +109,8 @@ PAT_INLINE void pats_tile(const struct cols_job *j, u32 f0, u32 f1, const int R)
 		float *part = j->partial + (u64)f * R * PAT_VL;
 		vf acc[32];
 
+		if (j->last && f + 1 < f1)
+			cols_prefetch(j, filters[f + 1], R);
 		PAT_UNROLL
 		for (int i = 0; i < R; i++) {
 			acc[i] = v_set1(0);

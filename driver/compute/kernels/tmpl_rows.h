@@ -27,13 +27,13 @@ static bool rows_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 		part.row += at;
 		part.rows = pat_min(k->tile_r, t->rows - at);
 		if (k->fold ? !gather_folded(k, &part, &cur->a, &budget, scratch) :
-			      !gather_some(k, &part, &cur->a, &budget, scratch))
+			      !gather_some(k, &part, seg, &cur->a, &budget, scratch))
 			return false;
 		j.row = part.row;
 		j.rows = part.rows;
 		j.col = seg * p->segment;
 		j.cols = pat_min(p->segment, c->out.w - j.col);
-		j.panel = scratch + seg * p->segment_plane;
+		j.panel = scratch;
 		for (; cur->c < k->blocks; cur->c++) {
 			j.ptr = (const u64 *)((const u8 *)k + k->classes[0].ptr) +
 				(u64)cur->c * (k->units + 1);
@@ -58,8 +58,7 @@ static bool rows_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 			cur->d = 0;
 		}
 		cur->c = 0;
-		if (seg + 1 == p->segments)
-			cur->a = 0;
+		cur->a = 0;
 	}
 	return true;
 }

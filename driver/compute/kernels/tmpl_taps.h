@@ -107,6 +107,14 @@ PAT_INLINE void taps_tile(const struct taps_job *j, u32 g0, u32 g1, const int T,
 			for (int i = 0; i < T * G; i++)
 				acc[i] = v_load(part + i * PAT_VL);
 		}
+		if (j->last && j->pairs) {
+			const u32 *filter = (const u32 *)(base + j->cls->filters) + g * G;
+
+			for (int i = 0; i < G; i++)
+				for (int t = 0; t < T; t++)
+					pat_prefetchw(j->out + filter[i] * j->k->conv.out.plane +
+						      j->seg[2 * t].out);
+		}
 		for (; s < e; s += 4 + 4 * G) {
 			const float *x = panel + *(const u32 *)s;
 			const float *w = (const float *)(s + 4);
@@ -253,7 +261,7 @@ static bool taps_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 
 	if (u0 == u1)
 		return true;
-	if (!gather_some(k, t, &cur->a, &budget, scratch))
+	if (!gather_some(k, t, 0, &cur->a, &budget, scratch))
 		return false;
 	for (u32 i = 0; i < k->class_count; start += k->classes[i++].groups) {
 		const struct pat_class *cls = k->classes + i;
