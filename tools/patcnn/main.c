@@ -12,12 +12,8 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
-#ifdef HAVE_COMPILE
 	{ "compile", cmd_compile, "ONNX model to program" },
-#endif
-#ifdef HAVE_PRUNE
 	{ "prune", cmd_prune, "one-shot pruning of an ONNX model" },
-#endif
 	{ "run", cmd_run, "run a program on images, raw tensors or a data set" },
 	{ "info", cmd_info, "what is in a program, or what a device is" },
 	{ "bench", cmd_bench, "latency and throughput, one or many clients" },

@@ -48,7 +48,9 @@ void step_times_add(struct step_times *times, const struct engine *e)
 {
 	uint32_t i, j;
 
-	if (!times->wall_ns) {
+	if (!times->wall) {
+		times->step_count = e->step_count;
+		times->wall = xcalloc(e->step_count, sizeof(*times->wall));
 		times->wall_ns = xcalloc(e->step_count, sizeof(uint64_t));
 		times->busy_ns = xcalloc(e->step_count, sizeof(uint64_t));
 	}
@@ -56,16 +58,30 @@ void step_times_add(struct step_times *times, const struct engine *e)
 		times->wall_ns[i] += e->profile.wall_ns[i];
 		for (j = 0; j < e->workers; j++)
 			times->busy_ns[i] += e->profile.busy_ns[(size_t)i * e->workers + j];
+		if (times->runs < STEP_TIMES_MAX)
+			samples_add(&times->wall[i], e->profile.wall_ns[i]);
 	}
-	times->kernel_ns += e->profile.end_ns - e->profile.start_ns;
-	times->runs++;
+	if (times->runs++ < STEP_TIMES_MAX)
+		samples_add(&times->kernel, e->profile.end_ns - e->profile.start_ns);
 }
 
 void step_times_free(struct step_times *times)
 {
+	uint32_t i;
+
+	for (i = 0; i < times->step_count; i++)
+		samples_free(&times->wall[i]);
+	samples_free(&times->kernel);
+	free(times->wall);
 	free(times->wall_ns);
 	free(times->busy_ns);
 	*times = (struct step_times){ 0 };
+}
+
+/* How many workers computed, on average, while step @i ran. */
+static double step_busy(const struct step_times *times, uint32_t i)
+{
+	return times->wall_ns[i] ? (double)times->busy_ns[i] / (double)times->wall_ns[i] : 0;
 }
 
 static void print_line(unsigned int columns)
@@ -90,14 +106,16 @@ static void print_step_name(const struct engine_step *s, int width)
 		printf("%s%-*s", s->name, width - n, more);
 }
 
-void print_step_times(const struct engine *e, const struct step_times *times)
+void print_step_times(const struct engine *e, struct step_times *times)
 {
-	const double runs = times->runs ? (double)times->runs * 1e3 : 1e3;
+	double *us = xcalloc(e->step_count, sizeof(*us)), total = 0;
 	uint64_t wall = 0, busy = 0, dense = 0, kept = 0;
 	uint32_t i;
 
-	for (i = 0; i < e->step_count; i++)
-		wall += times->wall_ns[i];
+	for (i = 0; i < e->step_count; i++) {
+		us[i] = samples_percentiles(&times->wall[i]).p50;
+		total += us[i];
+	}
 	printf("step %-24s %-13s %-18s %9s %9s %6s %10s %6s %5s\n", "operator", "kind", "algorithm",
 	       "MACs", "kept", "", "µs", "time", "busy");
 	print_line(107);
@@ -113,26 +131,27 @@ void print_step_times(const struct engine *e, const struct step_times *times)
 			printf("%5.1f%%", 100.0 * (double)s->macs_kept / (double)s->macs_dense);
 		else
 			printf("%6s", "");
-		printf(" %9.1f %5.1f%% %5.2f\n", (double)times->wall_ns[i] / runs,
-		       wall ? 100.0 * (double)times->wall_ns[i] / (double)wall : 0,
-		       times->wall_ns[i] ?
-		       (double)times->busy_ns[i] / (double)times->wall_ns[i] : 0);
+		printf(" %9.1f %5.1f%% %5.2f\n", us[i], total > 0 ? 100.0 * us[i] / total : 0,
+		       step_busy(times, i));
 		dense += s->macs_dense;
 		kept += s->macs_kept;
+		wall += times->wall_ns[i];
 		busy += times->busy_ns[i];
 	}
 	print_line(107);
 	printf("%4u %-24s %-13s %-18s %9s %9s %5.1f%% %9.1f %6s %5.2f\n", e->step_count, "steps",
 	       "", "", show_count(dense), show_count(kept),
-	       dense ? 100.0 * (double)kept / (double)dense : 100, (double)wall / runs, "",
+	       dense ? 100.0 * (double)kept / (double)dense : 100, total, "",
 	       wall ? (double)busy / (double)wall : 0);
-	printf("job, workers woken to last tile done: %.1f µs; busy: workers computing, on average; mean of %llu runs\n",
-	       (double)times->kernel_ns / runs, (unsigned long long)times->runs);
+	printf("the whole job, from workers woken to last tile done: %.1f µs\n",
+	       samples_percentiles(&times->kernel).p50);
+	printf("medians of %llu runs; busy: workers that computed, on average\n",
+	       (unsigned long long)times->runs);
+	free(us);
 }
 
-cJSON *json_step_times(const struct engine *e, const struct step_times *times)
+cJSON *json_step_times(const struct engine *e, struct step_times *times)
 {
-	const double runs = times->runs ? (double)times->runs * 1e3 : 1e3;
 	cJSON *list = cJSON_CreateArray();
 	uint32_t i;
 
@@ -147,8 +166,8 @@ cJSON *json_step_times(const struct engine *e, const struct step_times *times)
 		cJSON_AddNumberToObject(o, "tiles", s->tiles);
 		cJSON_AddNumberToObject(o, "macs_dense", (double)s->macs_dense);
 		cJSON_AddNumberToObject(o, "macs_kept", (double)s->macs_kept);
-		cJSON_AddNumberToObject(o, "wall_us", (double)times->wall_ns[i] / runs);
-		cJSON_AddNumberToObject(o, "busy_us", (double)times->busy_ns[i] / runs);
+		cJSON_AddNumberToObject(o, "wall_us", samples_percentiles(&times->wall[i]).p50);
+		cJSON_AddNumberToObject(o, "workers_busy", step_busy(times, i));
 		cJSON_AddItemToArray(list, o);
 	}
 	return list;

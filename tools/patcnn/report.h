@@ -22,18 +22,22 @@ struct score {
 uint32_t best_classes(const struct pat_program *prog, const struct patcnn_tensor *t,
 		      const float *values, uint32_t k, struct score *best);
 
-/* Sums of the times of several runs. */
+/* Times of several runs. Tables show medians: a mean tells more of the machine's other work. */
 struct step_times {
 	uint64_t runs;
-	uint64_t *wall_ns;
-	uint64_t *busy_ns;	/* [steps], of all workers */
-	uint64_t kernel_ns;	/* start to end */
+	struct samples *wall;	/* [steps], of the first STEP_TIMES_MAX runs */
+	struct samples kernel;	/* start to end, of these */
+	uint64_t *wall_ns;	/* [steps], sums of all runs */
+	uint64_t *busy_ns;	/* [steps], and of all workers */
+	uint32_t step_count;
 };
+
+#define STEP_TIMES_MAX	10000
 
 void step_times_add(struct step_times *times, const struct engine *e);
 void step_times_free(struct step_times *times);
-void print_step_times(const struct engine *e, const struct step_times *times);
-cJSON *json_step_times(const struct engine *e, const struct step_times *times);
+void print_step_times(const struct engine *e, struct step_times *times);
+cJSON *json_step_times(const struct engine *e, struct step_times *times);
 
 void print_latency(const char *name, const struct percentiles *p, size_t runs);
 cJSON *json_latency(const struct percentiles *p, size_t runs);
