@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034 # those that source it use them
 # Sourced by the scripts of this folder. Everything they fetch or build lies in
 # the cache; each result is complete once its last step, a rename or a stamp,
 # is done, so an interrupted run costs time but never correctness.
