@@ -8,7 +8,7 @@ pat-int := program program_op program_window program_weights program_work progra
 	   plan plan_layout plan_memory plan_nd plan_reduce plan_window \
 	   pack exec isa \
 	   kernels/conv_plan kernels/conv_group kernels/conv_taps kernels/conv_cols \
-	   kernels/conv_gemv
+	   kernels/conv_gemv kernels/conv_pats
 
 # Floats and vectors: built with the FPU flags of the architecture and those below, and
 # called between kernel_fpu_begin() and kernel_fpu_end() only.
