@@ -200,6 +200,8 @@ int patcnn_fence_wait(int fence, int timeout_ms)
 	int64_t end = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
 	int ret;
 
+	if (fence < 0)	/* poll() would just wait */
+		return -EINVAL;
 	for (;;) {
 		ret = poll(&pfd, 1, timeout_ms);
 		if (ret > 0)
