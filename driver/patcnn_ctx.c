@@ -2,13 +2,13 @@
 /**
  * DOC: Contexts
  *
- * A context is a scheduler entity with what its jobs share: priority, CPUs, and an
+ * A context is a scheduler with what its jobs share: priority, CPUs, and an
  * arena for activations. Jobs of a context never overlap, so one arena will do; it is
  * allocated and charged in the ioctl that needs it, and replaced when a larger model
  * comes. Jobs keep the one they were submitted with.
  *
  * &patcnn_ctx.lock serialises arming and pushing of jobs with patcnn_ctx_kill(). After
- * that the entity is gone, @dead is set, and nothing is pushed any more. It is killed
+ * that the scheduler is gone, @dead is set, and nothing is pushed any more. It is killed
  * by whoever comes first: CTX_DESTROY, the close of the file, or the device's removal;
  * its memory stays until the last job is released.
  */
@@ -67,6 +67,20 @@ struct patcnn_arena *patcnn_ctx_arena(struct patcnn_ctx *ctx, size_t bytes)
 	return arena;
 }
 
+/*
+ * A fence that the entity depended on may have been signalling while the entity ended:
+ * its callback still wakes the scheduler. Callbacks run in RCU read sections, and what
+ * they queued is cancelled here.
+ */
+static void patcnn_ctx_free_work(struct work_struct *work)
+{
+	struct patcnn_ctx *ctx = container_of(to_rcu_work(work), struct patcnn_ctx, free);
+
+	cancel_work_sync(&ctx->sched.work_run_job);
+	cancel_work_sync(&ctx->sched.work_free_job);
+	kfree(ctx);
+}
+
 static void patcnn_ctx_free(struct kref *kref)
 {
 	struct patcnn_ctx *ctx = container_of(kref, struct patcnn_ctx, kref);
@@ -74,12 +88,26 @@ static void patcnn_ctx_free(struct kref *kref)
 	patcnn_arena_put(ctx->arena);
 	patcnn_client_put(ctx->client);
 	mutex_destroy(&ctx->lock);
-	kfree(ctx);
+	INIT_RCU_WORK(&ctx->free, patcnn_ctx_free_work);
+	queue_rcu_work(patcnn_release_wq, &ctx->free);
 }
 
 void patcnn_ctx_put(struct patcnn_ctx *ctx)
 {
 	kref_put(&ctx->kref, patcnn_ctx_free);
+}
+
+/* patcnn_ctx_use - the scheduler is needed until patcnn_ctx_unuse(). */
+void patcnn_ctx_use(struct patcnn_ctx *ctx)
+{
+	atomic_inc(&ctx->users);
+}
+
+/* patcnn_ctx_unuse - the caller has a reference for some longer. */
+void patcnn_ctx_unuse(struct patcnn_ctx *ctx)
+{
+	if (atomic_dec_and_test(&ctx->users))
+		wake_up(&ctx->drained);
 }
 
 /* patcnn_ctx_lookup - the context of @handle, referenced, or NULL. */
@@ -113,8 +141,7 @@ static struct patcnn_job *patcnn_ctx_pop_job(struct patcnn_ctx *ctx)
  * patcnn_ctx_kill - cancel all jobs and take no more
  *
  * Does not wait for anything a client controls. Fences of jobs that wait for
- * other fences signal at once: they use no buffer. The scheduler keeps such jobs
- * until what they wait for has signalled.
+ * other fences signal at once: they use no buffer.
  */
 void patcnn_ctx_kill(struct patcnn_ctx *ctx)
 {
@@ -127,9 +154,20 @@ void patcnn_ctx_kill(struct patcnn_ctx *ctx)
 			patcnn_pool_cancel(&ctx->pdev->pool, job, -ECANCELED);
 			patcnn_job_put(job);
 		}
-		drm_sched_entity_fini(&ctx->entity);
+		patcnn_sched_fini(ctx);
 	}
 	mutex_unlock(&ctx->lock);
+}
+
+/* patcnn_ctx_kill_all - at removal: no context is created any more. */
+void patcnn_ctx_kill_all(struct patcnn_device *pdev)
+{
+	struct patcnn_ctx *ctx;
+
+	mutex_lock(&pdev->ctx_lock);
+	list_for_each_entry(ctx, &pdev->contexts, node)
+		patcnn_ctx_kill(ctx);
+	mutex_unlock(&pdev->ctx_lock);
 }
 
 /* patcnn_ctx_release - kill it and drop the reference of its handle. */
@@ -169,27 +207,17 @@ static int patcnn_ctx_set_cpus(struct patcnn_ctx *ctx, const u64 mask[4])
 static int patcnn_ctx_init(struct patcnn_ctx *ctx, struct patcnn_file *pfile,
 			   const struct drm_patcnn_ctx_create *args)
 {
-	static const enum drm_sched_priority priorities[] = {
-		[DRM_PATCNN_PRIORITY_LOW] = DRM_SCHED_PRIORITY_LOW,
-		[DRM_PATCNN_PRIORITY_NORMAL] = DRM_SCHED_PRIORITY_NORMAL,
-		[DRM_PATCNN_PRIORITY_HIGH] = DRM_SCHED_PRIORITY_NORMAL,
-	};
-	struct drm_gpu_scheduler *sched;
 	int ret;
 
 	ctx->pdev = pfile->pdev;
 	ret = patcnn_ctx_set_cpus(ctx, args->cpu_mask);
 	if (ret)
 		return ret;
-
-	ctx->slot = args->priority == DRM_PATCNN_PRIORITY_HIGH ?
-		    PATCNN_SLOT_HIGH : PATCNN_SLOT_NORMAL;
-	sched = &ctx->pdev->sched[ctx->slot];
 	/* Range-checked by the caller; not to be used speculatively beyond it. */
-	ret = drm_sched_entity_init(&ctx->entity,
-				    priorities[array_index_nospec(args->priority,
-								  ARRAY_SIZE(priorities))],
-				    &sched, 1, NULL);
+	ctx->priority = array_index_nospec(args->priority, PATCNN_PRIORITIES);
+	ctx->slot = ctx->priority == DRM_PATCNN_PRIORITY_HIGH ?
+		    PATCNN_SLOT_HIGH : PATCNN_SLOT_NORMAL;
+	ret = patcnn_sched_init(ctx);
 	if (ret)
 		return ret;
 
@@ -197,6 +225,8 @@ static int patcnn_ctx_init(struct patcnn_ctx *ctx, struct patcnn_file *pfile,
 	mutex_init(&ctx->lock);
 	spin_lock_init(&ctx->jobs_lock);
 	INIT_LIST_HEAD(&ctx->jobs);
+	INIT_LIST_HEAD(&ctx->waiting);
+	INIT_LIST_HEAD(&ctx->queue_node);
 	ctx->fence_context = dma_fence_context_alloc(1);
 	ctx->client = pfile->client;
 	kref_get(&ctx->client->kref);
@@ -227,6 +257,7 @@ int patcnn_ioctl_ctx_create(struct drm_device *drm, void *data, struct drm_file 
 	}
 	ret = patcnn_ctx_init(ctx, pfile, args);
 	if (ret) {
+		/* Nobody has seen its scheduler. */
 		kfree(ctx);
 		goto exit;
 	}

@@ -85,6 +85,7 @@ static int patcnn_open(struct drm_device *drm, struct drm_file *file)
 {
 	struct patcnn_client *client = kzalloc(sizeof(*client), GFP_KERNEL_ACCOUNT);
 	struct patcnn_file *pfile = kzalloc(sizeof(*pfile), GFP_KERNEL_ACCOUNT);
+	unsigned int i;
 
 	if (!client || !pfile) {
 		kfree(client);
@@ -92,6 +93,10 @@ static int patcnn_open(struct drm_device *drm, struct drm_file *file)
 		return -ENOMEM;
 	}
 	kref_init(&client->kref);
+	for (i = 0; i < PATCNN_PRIORITIES; i++) {
+		INIT_LIST_HEAD(&client->queue[i].node);
+		INIT_LIST_HEAD(&client->queue[i].contexts);
+	}
 	init_waitqueue_head(&client->gone);
 	client->id = file->client_id;
 	pfile->pdev = to_patcnn_device(drm);
@@ -294,7 +299,6 @@ static int patcnn_init(struct patcnn_device *pdev, struct device *dev)
 
 	mutex_init(&pdev->ctx_lock);
 	INIT_LIST_HEAD(&pdev->contexts);
-	init_waitqueue_head(&pdev->drained);
 	pdev->isa = patcnn_simd_select(isa);
 	if (!pdev->isa)
 		return dev_err_probe(dev, -ENODEV, "instruction set %s is not available here\n", isa);
@@ -308,17 +312,20 @@ static int patcnn_init(struct patcnn_device *pdev, struct device *dev)
 		dev_err(dev, "no usable CPU in the list\n");
 		goto fini_pool;
 	}
-	ret = patcnn_sched_init(pdev);
-	if (ret)
+	/* Like the pool, it is in the path of fences: no memory is waited for. */
+	pdev->sched_wq = alloc_ordered_workqueue("patcnn-sched", WQ_MEM_RECLAIM);
+	if (!pdev->sched_wq) {
+		ret = -ENOMEM;
 		goto fini_pool;
+	}
 	patcnn_debugfs_init(pdev);
 	ret = drm_dev_register(&pdev->drm, 0);
 	if (ret)
-		goto fini_sched;
+		goto fini_wq;
 	return 0;
 
-fini_sched:
-	patcnn_sched_fini(pdev);
+fini_wq:
+	destroy_workqueue(pdev->sched_wq);
 fini_pool:
 	patcnn_pool_fini(&pdev->pool);
 	return ret;
@@ -361,7 +368,10 @@ static void patcnn_remove(struct platform_device *platform)
 	struct patcnn_device *pdev = platform_get_drvdata(platform);
 
 	drm_dev_unplug(&pdev->drm);
-	patcnn_sched_fini(pdev);
+	patcnn_ctx_kill_all(pdev);
+	/* As in patcnn_ctx_free_work(). */
+	synchronize_rcu();
+	destroy_workqueue(pdev->sched_wq);
 	patcnn_pool_fini(&pdev->pool);
 	atomic_set(&patcnn_bound, 0);
 }
@@ -442,7 +452,8 @@ static void __exit patcnn_module_exit(void)
 {
 	platform_device_unregister(patcnn_self);
 	platform_driver_unregister(&patcnn_platform_driver);
-	/* All fences have dropped their references, but the work may not have returned yet. */
+	/* Contexts come by way of RCU; of fences the work may not have returned yet. */
+	rcu_barrier();
 	destroy_workqueue(patcnn_release_wq);
 }
 module_exit(patcnn_module_exit);

@@ -13,7 +13,6 @@
 
 #include <drm/drm_device.h>
 #include <drm/drm_file.h>
-#include <drm/gpu_scheduler.h>
 #include <drm/patcnn_drm.h>
 
 #include "patcnn_compute.h"
@@ -41,8 +40,8 @@ struct seq_file;
 struct patcnn_device {
 	/** @drm: base. */
 	struct drm_device drm;
-	/** @sched: one per slot of the pool: high, and normal with low. */
-	struct drm_gpu_scheduler sched[PATCNN_SLOTS];
+	/** @sched_wq: runs what the schedulers of all contexts have to do; ordered. */
+	struct workqueue_struct *sched_wq;
 	/** @pool: the workers. */
 	struct patcnn_pool pool;
 	/** @isa: kernels in use, chosen at probe. */
@@ -51,16 +50,20 @@ struct patcnn_device {
 	struct mutex ctx_lock;
 	/** @contexts: every live context, for unbind. */
 	struct list_head contexts;
-	/** @started: jobs given to run_job() and not yet to free_job(). */
-	atomic_t started;
-	/** @drained: woken when @started falls to zero. */
-	wait_queue_head_t drained;
 };
 
 static inline struct patcnn_device *to_patcnn_device(struct drm_device *drm)
 {
 	return container_of(drm, struct patcnn_device, drm);
 }
+
+/** struct patcnn_client_queue - contexts of a client and a priority that have jobs waiting. */
+struct patcnn_client_queue {
+	/** @node: in &patcnn_pool.waiting, while @contexts is not empty; &patcnn_pool.lock. */
+	struct list_head node;
+	/** @contexts: of &struct patcnn_ctx; &patcnn_pool.lock. */
+	struct list_head contexts;
+};
 
 /**
  * struct patcnn_client - accounting of an open file; outlives it while its jobs run.
@@ -69,6 +72,8 @@ struct patcnn_client {
 	struct kref kref;
 	/** @id: &drm_file.client_id; tells workers whose data a scratch holds. */
 	u64 id;
+	/** @queue: what it has for the pool, by priority. */
+	struct patcnn_client_queue queue[PATCNN_PRIORITIES];
 	/** @busy_ns: time of workers in kernels. */
 	atomic64_t busy_ns;
 	/** @jobs: finished jobs. */

@@ -2,11 +2,13 @@
 /**
  * DOC: Jobs and fences
  *
- * Two schedulers feed the two slots of the pool. They order jobs by dependency,
- * priority and age; each may have two jobs in the pool, so that the next one starts
- * without a trip through a workqueue. They know no timeout: the pool has a watchdog
- * that cancels, and a cancelled job ends within a chunk of work, so there never is
- * anything to reset.
+ * Each context has a scheduler with one entity: it waits for the fences that a job
+ * depends on and gives the job to the pool, which is what decides between contexts.
+ * (One scheduler for all would free jobs in the order in which it started them, so that
+ * a job that is kept waiting would keep the memory of all that overtook it; and it
+ * would let a client with a full queue go first until that is empty.) It knows no
+ * timeout: the pool has a watchdog that cancels, and a cancelled job ends within a chunk
+ * of work, so there never is anything to reset.
  *
  * Clients are given &struct patcnn_fence, made by the submit ioctl; run_job() returns
  * the same fence to the scheduler. It is signalled by whoever moves the job to
@@ -32,8 +34,8 @@
 #include "patcnn_model.h"
 #include "patcnn_trace.h"
 
-/* One running and one to follow. */
-#define PATCNN_SCHED_CREDITS	2
+/* Never a limit: see PATCNN_MAX_QUEUED. */
+#define PATCNN_SCHED_CREDITS	(2 * PATCNN_MAX_QUEUED)
 
 static struct patcnn_fence *to_patcnn_fence(struct dma_fence *fence)
 {
@@ -180,7 +182,7 @@ static struct dma_fence *patcnn_job_run(struct drm_sched_job *base)
 	struct patcnn_job *job = to_patcnn_job(base);
 	struct patcnn_device *pdev = job->ctx->pdev;
 
-	atomic_inc(&pdev->started);
+	patcnn_ctx_use(job->ctx);
 	job->in_sched = true;
 	patcnn_pool_submit(&pdev->pool, job);
 	return dma_fence_get(&job->fence->base);
@@ -189,18 +191,17 @@ static struct dma_fence *patcnn_job_run(struct drm_sched_job *base)
 static void patcnn_job_free(struct drm_sched_job *base)
 {
 	struct patcnn_job *job = to_patcnn_job(base);
-	struct patcnn_device *pdev = job->ctx->pdev;
-	bool in_sched = job->in_sched;
+	struct patcnn_ctx *ctx = job->ctx;
 
-	patcnn_pool_cancel(&pdev->pool, job, -ECANCELED);
-	spin_lock(&job->ctx->jobs_lock);
+	patcnn_pool_cancel(&ctx->pdev->pool, job, -ECANCELED);
+	spin_lock(&ctx->jobs_lock);
 	list_del_init(&job->ctx_node);
-	spin_unlock(&job->ctx->jobs_lock);
+	spin_unlock(&ctx->jobs_lock);
 	drm_sched_job_cleanup(base);
 
-	/* With the last one the device may be torn down, but not freed: see the fence. */
-	if (in_sched && atomic_dec_and_test(&pdev->started))
-		wake_up(&pdev->drained);
+	/* With the last one the scheduler may be ended; the job's reference keeps its memory. */
+	if (job->in_sched)
+		patcnn_ctx_unuse(ctx);
 	patcnn_job_put(job);
 }
 
@@ -209,51 +210,45 @@ static const struct drm_sched_backend_ops patcnn_sched_ops = {
 	.free_job = patcnn_job_free,
 };
 
-int patcnn_sched_init(struct patcnn_device *pdev)
+/* patcnn_sched_init - the scheduler of @ctx, and its entity */
+int patcnn_sched_init(struct patcnn_ctx *ctx)
 {
-	static const char *const names[PATCNN_SLOTS] = { "patcnn-high", "patcnn-normal" };
-	unsigned int i;
+	const struct drm_sched_init_args args = {
+		.ops = &patcnn_sched_ops,
+		.submit_wq = ctx->pdev->sched_wq,
+#ifdef PATCNN_HAVE_SCHED_NUM_RQS
+		.num_rqs = 1,
+#endif
+		.credit_limit = PATCNN_SCHED_CREDITS,
+		.timeout = MAX_SCHEDULE_TIMEOUT,
+		.name = "patcnn",
+		.dev = ctx->pdev->drm.dev,
+	};
+	struct drm_gpu_scheduler *sched = &ctx->sched;
 	int ret;
 
-	for (i = 0; i < PATCNN_SLOTS; i++) {
-		const struct drm_sched_init_args args = {
-			.ops = &patcnn_sched_ops,
-#ifdef PATCNN_HAVE_SCHED_NUM_RQS
-			.num_rqs = DRM_SCHED_PRIORITY_COUNT,
-#endif
-			.credit_limit = PATCNN_SCHED_CREDITS,
-			.timeout = MAX_SCHEDULE_TIMEOUT,
-			.name = names[i],
-			.dev = pdev->drm.dev,
-		};
-
-		ret = drm_sched_init(&pdev->sched[i], &args);
-		if (ret) {
-			while (i--)
-				drm_sched_fini(&pdev->sched[i]);
-			return ret;
-		}
-	}
-	return 0;
+	atomic_set(&ctx->users, 0);
+	init_waitqueue_head(&ctx->drained);
+	ret = drm_sched_init(sched, &args);
+	if (ret)
+		return ret;
+	ret = drm_sched_entity_init(&ctx->entity, DRM_SCHED_PRIORITY_KERNEL, &sched, 1, NULL);
+	if (ret)
+		drm_sched_fini(sched);
+	return ret;
 }
 
 /*
- * patcnn_sched_fini - end all contexts and the schedulers
+ * patcnn_sched_fini - end the scheduler of @ctx
  *
- * The device is unplugged: no context is created and no job pushed any more.
- * Waits only for jobs that have been given to the pool; they are cancelled.
+ * Nothing is pushed any more, and all jobs have been cancelled. Waits for those that
+ * have been given to the pool: workers let go of them within a chunk of work. Jobs that
+ * still depend on other fences stay with the core until those signal; they only use
+ * the memory of the context, which they refer to.
  */
-void patcnn_sched_fini(struct patcnn_device *pdev)
+void patcnn_sched_fini(struct patcnn_ctx *ctx)
 {
-	struct patcnn_ctx *ctx;
-	unsigned int i;
-
-	mutex_lock(&pdev->ctx_lock);
-	list_for_each_entry(ctx, &pdev->contexts, node)
-		patcnn_ctx_kill(ctx);
-	mutex_unlock(&pdev->ctx_lock);
-
-	wait_event(pdev->drained, !atomic_read(&pdev->started));
-	for (i = 0; i < PATCNN_SLOTS; i++)
-		drm_sched_fini(&pdev->sched[i]);
+	drm_sched_entity_fini(&ctx->entity);
+	wait_event(ctx->drained, !atomic_read(&ctx->users));
+	drm_sched_fini(&ctx->sched);
 }

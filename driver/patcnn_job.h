@@ -34,11 +34,19 @@ struct patcnn_ctx {
 	struct kref kref;
 	struct patcnn_device *pdev;
 	struct patcnn_client *client;
+	/** @sched: of its own: the pool does what is to be done between contexts. */
+	struct drm_gpu_scheduler sched;
 	struct drm_sched_entity entity;
 	/** @node: in &patcnn_device.contexts. */
 	struct list_head node;
 	/** @slot: of the pool. */
 	unsigned int slot;
+	/** @priority: enum drm_patcnn_priority. */
+	unsigned int priority;
+	/** @waiting: jobs that could start; &patcnn_pool.lock. */
+	struct list_head waiting;
+	/** @queue_node: in &patcnn_client_queue.contexts, while @waiting is not empty. */
+	struct list_head queue_node;
 	/** @all_cpus: @cpus is not to be looked at. */
 	bool all_cpus;
 	struct cpumask cpus;
@@ -54,6 +62,15 @@ struct patcnn_ctx {
 	spinlock_t jobs_lock;
 	/** @jobs: submitted, not yet freed by the scheduler nor cancelled. */
 	struct list_head jobs;
+	/**
+	 * @users: of @sched: each job between run_job() and free_job(), and each job of
+	 * the pool until its fence has been signalled, which calls back into @sched.
+	 */
+	atomic_t users;
+	/** @drained: woken when @users falls to zero. */
+	wait_queue_head_t drained;
+	/** @free: frees the memory. */
+	struct rcu_work free;
 };
 
 /**
@@ -76,7 +93,7 @@ struct patcnn_fence {
 enum patcnn_job_state {
 	/** @PATCNN_JOB_QUEUED: with the scheduler. */
 	PATCNN_JOB_QUEUED,
-	/** @PATCNN_JOB_WAITING: in &patcnn_slot.queue. */
+	/** @PATCNN_JOB_WAITING: in &patcnn_ctx.waiting. */
 	PATCNN_JOB_WAITING,
 	/** @PATCNN_JOB_RUNNING: &patcnn_slot.job. */
 	PATCNN_JOB_RUNNING,
@@ -114,13 +131,13 @@ struct patcnn_job {
 	struct patcnn_job_profile *profile;
 	/** @ctx_node: in &patcnn_ctx.jobs. */
 	struct list_head ctx_node;
-	/** @in_sched: counted by &patcnn_device.started. */
+	/** @in_sched: counted by &patcnn_ctx.users. */
 	bool in_sched;
 	u64 queued_ns;
 
 	/** @state: see there; &patcnn_pool.lock. */
 	enum patcnn_job_state state;
-	/** @node: in &patcnn_slot.queue. */
+	/** @node: in &patcnn_ctx.waiting. */
 	struct list_head node;
 	u64 start_ns;
 	u64 end_ns;
@@ -148,8 +165,8 @@ void patcnn_job_get(struct patcnn_job *job);
 void patcnn_job_put(struct patcnn_job *job);
 void patcnn_job_abort(struct patcnn_job *job);
 void patcnn_job_signal(struct patcnn_job *job, int error);
-int patcnn_sched_init(struct patcnn_device *pdev);
-void patcnn_sched_fini(struct patcnn_device *pdev);
+int patcnn_sched_init(struct patcnn_ctx *ctx);
+void patcnn_sched_fini(struct patcnn_ctx *ctx);
 struct patcnn_fence *patcnn_fence_alloc(struct drm_device *drm, struct patcnn_client *client);
 void patcnn_fence_init(struct patcnn_fence *fence, struct patcnn_ctx *ctx);
 void patcnn_fence_put(struct patcnn_fence *fence);
@@ -162,7 +179,10 @@ void patcnn_profile_write(struct patcnn_job *job);
 
 struct patcnn_ctx *patcnn_ctx_lookup(struct patcnn_file *pfile, u32 handle);
 void patcnn_ctx_put(struct patcnn_ctx *ctx);
+void patcnn_ctx_use(struct patcnn_ctx *ctx);
+void patcnn_ctx_unuse(struct patcnn_ctx *ctx);
 void patcnn_ctx_kill(struct patcnn_ctx *ctx);
+void patcnn_ctx_kill_all(struct patcnn_device *pdev);
 void patcnn_ctx_release(struct patcnn_ctx *ctx);
 struct patcnn_arena *patcnn_ctx_arena(struct patcnn_ctx *ctx, size_t bytes);
 void patcnn_arena_put(struct patcnn_arena *arena);

@@ -87,7 +87,7 @@ static int patcnn_model_copy(struct patcnn_model *model, u64 program)
 {
 	u64 done;
 
-	model->blob = __vmalloc(model->blob_bytes, PATCNN_MODEL_GFP);
+	model->blob = __vmalloc(max_t(u64, model->blob_bytes, PAT_ALIGN), PATCNN_MODEL_GFP);
 	if (!model->blob)
 		return -ENOMEM;
 	for (done = 0; done < model->blob_bytes; done += PATCNN_COPY_BYTES) {
@@ -197,7 +197,7 @@ int patcnn_ioctl_model_create(struct drm_device *drm, void *data, struct drm_fil
 	struct pat_error *error;
 	int ret = -ENOMEM;
 
-	if ((args->flags & ~DRM_PATCNN_MODEL_NO_FUSE) || args->pad || !args->size)
+	if ((args->flags & ~DRM_PATCNN_MODEL_NO_FUSE) || args->pad)
 		return -EINVAL;
 	if (args->size > PATCNN_MAX_MODEL_SIZE)
 		return -E2BIG;

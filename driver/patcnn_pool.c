@@ -24,6 +24,10 @@
  * worker holds at most one tile; therefore two tiles per CPU are enough for all, and
  * nothing is allocated while a job runs.
  *
+ * Which job is next: the highest priority of the slot; of its clients the one that has
+ * waited longest since its last turn; of that client's contexts likewise; of the context
+ * the first job. So neither a deep queue nor many contexts buy more turns.
+ *
  * Jobs referenced by a slot or a worker stay in memory; a job's last reference only
  * queues work, so it may be dropped anywhere.
  *
@@ -58,6 +62,65 @@ static struct patcnn_slot *patcnn_job_slot(struct patcnn_pool *pool, const struc
 	return &pool->slot[job->ctx->slot];
 }
 
+static void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job)
+{
+	struct patcnn_ctx *ctx = job->ctx;
+	struct patcnn_client_queue *queue = &ctx->client->queue[ctx->priority];
+
+	lockdep_assert_held(&pool->lock);
+
+	if (list_empty(&ctx->waiting)) {
+		if (list_empty(&queue->contexts))
+			list_add_tail(&queue->node, &pool->waiting[ctx->priority]);
+		list_add_tail(&ctx->queue_node, &queue->contexts);
+	}
+	list_add_tail(&job->node, &ctx->waiting);
+}
+
+/* Context and client leave with their last job, and otherwise go to the end of the line. */
+static void patcnn_waiting_del(struct patcnn_pool *pool, struct patcnn_job *job)
+{
+	struct patcnn_ctx *ctx = job->ctx;
+	struct patcnn_client_queue *queue = &ctx->client->queue[ctx->priority];
+
+	lockdep_assert_held(&pool->lock);
+
+	list_del_init(&job->node);
+	if (list_empty(&ctx->waiting))
+		list_del_init(&ctx->queue_node);
+	else
+		list_move_tail(&ctx->queue_node, &queue->contexts);
+	if (list_empty(&queue->contexts))
+		list_del_init(&queue->node);
+	else
+		list_move_tail(&queue->node, &pool->waiting[ctx->priority]);
+}
+
+static struct patcnn_job *patcnn_waiting_first(struct patcnn_pool *pool, unsigned int priority)
+{
+	struct patcnn_client_queue *queue;
+	struct patcnn_ctx *ctx;
+
+	lockdep_assert_held(&pool->lock);
+
+	queue = list_first_entry_or_null(&pool->waiting[priority], struct patcnn_client_queue, node);
+	if (!queue)
+		return NULL;
+	ctx = list_first_entry(&queue->contexts, struct patcnn_ctx, queue_node);
+	return list_first_entry(&ctx->waiting, struct patcnn_job, node);
+}
+
+static struct patcnn_job *patcnn_slot_next(struct patcnn_slot *slot)
+{
+	struct patcnn_pool *pool = slot->pool;
+	struct patcnn_job *job;
+
+	if (slot == &pool->slot[PATCNN_SLOT_HIGH])
+		return patcnn_waiting_first(pool, DRM_PATCNN_PRIORITY_HIGH);
+	job = patcnn_waiting_first(pool, DRM_PATCNN_PRIORITY_NORMAL);
+	return job ? job : patcnn_waiting_first(pool, DRM_PATCNN_PRIORITY_LOW);
+}
+
 /* Makes the next job of @slot the running one. Return: it, to be announced by kick. */
 static struct patcnn_job *patcnn_slot_start(struct patcnn_slot *slot)
 {
@@ -68,11 +131,11 @@ static struct patcnn_job *patcnn_slot_start(struct patcnn_slot *slot)
 
 	if (slot->job || pool->paused)
 		return NULL;
-	job = list_first_entry_or_null(&slot->queue, struct patcnn_job, node);
+	job = patcnn_slot_next(slot);
 	if (!job)
 		return NULL;
 
-	list_del_init(&job->node);
+	patcnn_waiting_del(pool, job);
 	job->state = PATCNN_JOB_RUNNING;
 	job->start_ns = ktime_get_ns();
 	atomic_set(&job->left, patcnn_job_tiles(job, 0));
@@ -107,6 +170,7 @@ static void patcnn_slot_finish(struct patcnn_slot *slot, struct patcnn_job *job)
 
 	patcnn_profile_write(job);
 	patcnn_job_signal(job, error);
+	patcnn_ctx_unuse(job->ctx);
 	patcnn_job_put(job);
 
 	if (next) {
@@ -118,7 +182,7 @@ static void patcnn_slot_finish(struct patcnn_slot *slot, struct patcnn_job *job)
 }
 
 /*
- * patcnn_pool_submit - let @job run when the jobs before it in its slot are done
+ * patcnn_pool_submit - let @job run when it is its turn
  *
  * A job that has been cancelled in the meantime is ignored: its fence has signalled.
  */
@@ -130,8 +194,9 @@ void patcnn_pool_submit(struct patcnn_pool *pool, struct patcnn_job *job)
 	spin_lock(&pool->lock);
 	if (job->state == PATCNN_JOB_QUEUED) {
 		patcnn_job_get(job);
+		patcnn_ctx_use(job->ctx);
 		job->state = PATCNN_JOB_WAITING;
-		list_add_tail(&job->node, &slot->queue);
+		patcnn_waiting_add(pool, job);
 		started = patcnn_slot_start(slot);
 		if (started)
 			patcnn_job_get(started);
@@ -184,7 +249,7 @@ bool patcnn_pool_cancel(struct patcnn_pool *pool, struct patcnn_job *job, int er
 	spin_lock(&pool->lock);
 	switch (job->state) {
 	case PATCNN_JOB_WAITING:
-		list_del_init(&job->node);
+		patcnn_waiting_del(pool, job);
 		waiting = true;
 		fallthrough;
 	case PATCNN_JOB_QUEUED:
@@ -204,8 +269,10 @@ bool patcnn_pool_cancel(struct patcnn_pool *pool, struct patcnn_job *job, int er
 		patcnn_slot_finish(slot, job);
 	if (signal)
 		patcnn_job_signal(job, error);
-	if (waiting)
+	if (waiting) {
+		patcnn_ctx_unuse(job->ctx);
 		patcnn_job_put(job);
+	}
 	return live;
 }
 
@@ -500,10 +567,12 @@ int patcnn_pool_init(struct patcnn_pool *pool)
 		struct patcnn_slot *slot = &pool->slot[i];
 
 		slot->pool = pool;
-		INIT_LIST_HEAD(&slot->queue);
 		INIT_LIST_HEAD(&slot->orphans);
 		INIT_DELAYED_WORK(&slot->watchdog, patcnn_slot_watchdog);
 	}
+
+	for (i = 0; i < PATCNN_PRIORITIES; i++)
+		INIT_LIST_HEAD(&pool->waiting[i]);
 
 	pool->wq = alloc_workqueue("patcnn-watchdog", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!pool->wq)

@@ -21,6 +21,9 @@ struct seq_file;
 #define PATCNN_SLOT_NORMAL	1
 #define PATCNN_SLOTS		2
 
+/* As in enum drm_patcnn_priority. */
+#define PATCNN_PRIORITIES	3
+
 /* Memory of one worker inside a tile; what a plan may ask for at most. */
 #define PATCNN_MAX_SCRATCH	SZ_32M
 
@@ -61,14 +64,12 @@ struct patcnn_tile {
 	void *old;
 };
 
-/** struct patcnn_slot - a job in flight and those behind it. */
+/** struct patcnn_slot - a job in flight. */
 struct patcnn_slot {
 	/** @job: being run; &patcnn_pool.lock. */
 	struct patcnn_job *job;
 	/** @seq: changes with @job; read without lock. */
 	unsigned long seq;
-	/** @queue: jobs that follow; &patcnn_pool.lock. */
-	struct list_head queue;
 	/** @orphans: begun tiles of @job that no worker holds; &patcnn_pool.lock. */
 	struct list_head orphans;
 	/** @orphan_count: entries of @orphans; read without lock. */
@@ -84,6 +85,8 @@ struct patcnn_pool {
 	/** @lock: slots, tile lists, job states, CPU masks. Innermost but for &patcnn_tile.lock. */
 	spinlock_t lock;
 	struct patcnn_slot slot[PATCNN_SLOTS];
+	/** @waiting: of &struct patcnn_client_queue, by priority: clients with jobs to start. */
+	struct list_head waiting[PATCNN_PRIORITIES];
 	/** @free: tiles nobody uses. */
 	struct list_head free;
 	/** @mask: CPUs the administrator gave. */

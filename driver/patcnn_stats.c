@@ -57,7 +57,7 @@ void patcnn_pool_show(struct patcnn_pool *pool, struct seq_file *m)
 	for (i = 0; i < PATCNN_SLOTS; i++) {
 		struct patcnn_slot *slot = &pool->slot[i];
 		u64 seqno = 0, context = 0, claim = 0;
-		unsigned int left = 0, queued;
+		unsigned int left = 0;
 		bool running;
 
 		spin_lock(&pool->lock);
@@ -68,11 +68,9 @@ void patcnn_pool_show(struct patcnn_pool *pool, struct seq_file *m)
 			claim = atomic64_read(&slot->job->claim);
 			left = atomic_read(&slot->job->left);
 		}
-		queued = list_count_nodes(&slot->queue);
 		spin_unlock(&pool->lock);
 
-		seq_printf(m, "slot %s: queued %u orphans %u", names[i], queued,
-			   READ_ONCE(slot->orphan_count));
+		seq_printf(m, "slot %s: orphans %u", names[i], READ_ONCE(slot->orphan_count));
 		if (running)
 			seq_printf(m, " running %llu:%llu step %u next %u left %u", context, seqno,
 				   upper_32_bits(claim), lower_32_bits(claim), left);
@@ -94,7 +92,6 @@ static int patcnn_debugfs_state(struct seq_file *m, void *unused)
 	struct patcnn_device *pdev = to_patcnn_device(entry->dev);
 
 	seq_printf(m, "isa: %s\n", pat_isa_name(pdev->isa));
-	seq_printf(m, "started: %d\n", atomic_read(&pdev->started));
 	patcnn_pool_show(&pdev->pool, m);
 	return 0;
 }
