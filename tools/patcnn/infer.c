@@ -110,10 +110,11 @@ int infer_broadcast(struct graph *g, struct node *n)
 	struct value *v = node_in(n, 0);
 	struct shape s;
 	unsigned int i;
+	bool any = n->op == OP_Sum || n->op == OP_Mean || n->op == OP_Max || n->op == OP_Min;
 
-	if (!v)
+	if (!v || (!any && (n->n_in != 2 || !node_in(n, 1))))
 		return 0;
-	if (n->n_in == 2 && node_in(n, 1))
+	if (!any)
 		legacy_broadcast(g, n);
 	s = v->shape;
 	for (i = 1; i < n->n_in; i++) {

@@ -103,6 +103,8 @@ int infer_shape(struct graph *g, struct node *n)
 		last += rank;
 	if (first < 0)
 		first = 0;
+	if (first > rank)
+		first = rank;
 	if (last > rank)
 		last = rank;
 	if (last < first)

@@ -59,7 +59,8 @@ static void try_fuse(struct graph *g, struct node *n)
 	struct pad_spec p;
 	int axes, d;
 
-	if (!pad || pad->op != OP_Pad || v->uses != 1 || v->shape.rank < 3 || v->shape.rank > 4 ||
+	if (!pad || pad->op != OP_Pad || pad->reported || v->uses != 1 || v->shape.rank < 3 ||
+	    v->shape.rank > 4 ||
 	    strcmp(attr_str(pad, "mode", "constant"), "constant") ||
 	    strcmp(attr_str(n, "auto_pad", "NOTSET"), "NOTSET") || !pad_spec(g, pad, &p))
 		return;

@@ -148,6 +148,7 @@ static void visit(struct graph *g, struct node *n)
 		return;
 	}
 	if (!inputs_known(n)) {
+		n->reported = true;
 		use_declared(n);
 		return;
 	}

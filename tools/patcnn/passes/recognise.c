@@ -19,7 +19,8 @@ static bool near(double x, double want)
 static struct node *made_by(struct value *v, enum op op)
 {
 	v = value_resolve(v);
-	return v && v->producer && v->producer->op == op ? v->producer : NULL;
+	return v && v->producer && v->producer->op == op && !v->producer->reported ?
+		       v->producer : NULL;
 }
 
 /* @n is x op constant (or constant op x where that is the same); gives x. */
@@ -200,6 +201,8 @@ static struct value *centred(struct graph *g, struct value *v, int *axis)
 		return NULL;
 	rank = node_in(mean, 0)->shape.rank;
 	set = reduce_axes(g, mean, rank);
+	if (set < 0)
+		return NULL;
 	for (*axis = 0; *axis < rank && !(set >> *axis & 1); ++*axis)
 		;
 	if (*axis == rank || set >> *axis != (1 << (rank - *axis)) - 1)
@@ -227,7 +230,8 @@ static bool layer_norm(struct graph *g, struct node *n)
 	if (square && node_in(square, 0) == node_in(square, 1))
 		base = node_in(square, 0);
 	if (!base || centred(g, base, &axis2) != x || axis2 != axis ||
-	    reduce_axes(g, mean, x->shape.rank) >> axis != (1 << (x->shape.rank - axis)) - 1)
+	    node_in(mean, 0)->shape.rank != x->shape.rank ||
+	    reduce_axes(g, mean, x->shape.rank) != ((1 << x->shape.rank) - 1) >> axis << axis)
 		return false;
 	norm = node_build(g, n, OP_LayerNormalization, "", &n->out[0]->shape, x, NULL);
 	norm->in = arena_array(g->arena, 4, sizeof(*norm->in));
