@@ -197,6 +197,9 @@ int pat_pats_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 void pat_pats_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
 		   struct pat_conv_packed *k, struct pat_groups *g);
 bool pat_body_exists(u32 mask);
+int pat_dw_plan(const struct pat_tune *t, struct pat_conv_packed *k,
+		struct pat_conv_info *info);
+void pat_dw_pack(const struct pat_weights *w, struct pat_conv_packed *k, struct pat_groups *g);
 int pat_gemv_plan(const struct pat_conv_isa *isa, const struct pat_weights *w,
 		  struct pat_conv_packed *k, struct pat_conv_info *info);
 void pat_gemv_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,

@@ -50,6 +50,8 @@ static int can(const struct pat_conv_isa *isa, const struct pat_conv *c, u32 alg
 		return isa->patterns && c->kernel_h == 3 && c->kernel_w == 3 &&
 		       c->stride_h == 1 && c->stride_w == 1 && c->dilation_h == 1 &&
 		       c->dilation_w == 1 && c->pad_top == 1 && c->pad_left == 1;
+	case PAT_CONV_DEPTHWISE:
+		return c->groups == c->in.c && c->dilation_h == 1 && c->dilation_w == 1;
 	case PAT_CONV_GEMV:
 		return c->out.h == 1 && c->out.w == 1 && c->groups == 1;
 	default:
@@ -68,6 +70,8 @@ static u32 choose(const struct pat_conv_isa *isa, const struct pat_conv *c,
 {
 	if (can(isa, c, PAT_CONV_GEMV))
 		return PAT_CONV_GEMV;
+	if (c->groups > 1 && can(isa, c, PAT_CONV_DEPTHWISE))
+		return PAT_CONV_DEPTHWISE;
 	if (w->storage == PATCNN_STORAGE_FKW && can(isa, c, PAT_CONV_PATTERNS))
 		return PAT_CONV_PATTERNS;
 	if (w->storage == PATCNN_STORAGE_FKW && c->kernel_h > 1 && can(isa, c, PAT_CONV_COLUMNS))
@@ -86,6 +90,8 @@ static int plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 	switch (algo) {
 	case PAT_CONV_GEMV:
 		return pat_gemv_plan(isa, w, k, info);
+	case PAT_CONV_DEPTHWISE:
+		return pat_dw_plan(tune, k, info);
 	case PAT_CONV_PATTERNS:
 		return pat_pats_plan(isa, tune, w, k, info);
 	case PAT_CONV_COLUMNS:
@@ -182,6 +188,9 @@ int pat_conv_pack(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 	case PAT_CONV_GEMV:
 		pat_gemv_pack(isa, w, k, &g);
 		break;
+	case PAT_CONV_DEPTHWISE:
+		pat_dw_pack(w, k, &g);
+		break;
 	case PAT_CONV_PATTERNS:
 		pat_pats_pack(isa, w, k, &g);
 		break;
@@ -232,6 +241,9 @@ void pat_conv_describe(const void *packed, char *text)
 		text = number(text, k->classes[0].tile);
 		text = word(text, "x");
 		text = number(text, k->classes[0].size);
+		break;
+	case PAT_CONV_DEPTHWISE:
+		text = word(text, "depthwise");
 		break;
 	case PAT_CONV_PATTERNS:
 		text = word(text, k->fold ? "patterns folded " : "patterns ");
