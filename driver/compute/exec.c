@@ -61,23 +61,35 @@ static bool exec_conv(const struct pat_plan_full *plan, const struct pat_work *w
 	return pat_conv_run(plan->conv_isa, w->packed, &t, cur, PAT_CHUNK_MACS, scratch);
 }
 
+void pat_work_of(const struct pat_run *run, const struct pat_task *t, struct pat_work *w)
+{
+	const struct pat_plan_full *plan = (const struct pat_plan_full *)run->plan;
+	u32 i;
+
+	w->task = t;
+	w->out = ref_address(run, &t->out);
+	for (i = 0; i < ARRAY_SIZE(w->in); i++)
+		w->in[i] = ref_address(run, &t->in[i]);
+	w->packed = plan->packed + t->packed;
+}
+
 bool pat_exec(const struct pat_run *run, u32 step, u32 tile,
 	      struct pat_cursor *cur, void *scratch)
 {
 	const struct pat_plan_full *plan = (const struct pat_plan_full *)run->plan;
 	const struct pat_task *t = find_task(plan, step, tile);
 	struct pat_work w;
-	u32 i;
 
 	tile -= t->tile_first;
-	w.task = t;
-	w.out = ref_address(run, &t->out);
-	for (i = 0; i < ARRAY_SIZE(w.in); i++)
-		w.in[i] = ref_address(run, &t->in[i]);
-	w.packed = plan->packed + t->packed;
+	if (t->fn == PAT_FN_CHAIN)
+		return pat_exec_chain(plan, run, t, tile, cur, scratch);
+	pat_work_of(run, t, &w);
 	if (t->fn == PAT_FN_CONV)
 		return exec_conv(plan, &w, tile, cur, scratch);
 	w.first = t->units * tile / t->tiles;
 	w.count = t->units * (tile + 1) / t->tiles - w.first;
+	/* Only operators on planes look at these. */
+	w.row = 0;
+	w.rows = t->window.out.h;
 	return plan->opts.isa->ops->run[t->fn](&w, cur, scratch);
 }

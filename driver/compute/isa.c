@@ -7,12 +7,12 @@
 extern const struct pat_ops pat_ops_generic, pat_ops_avx2, pat_ops_avx512, pat_ops_neon;
 
 static const struct pat_isa isas[] = {
-	{ "generic", &pat_ops_generic, PAT_ISA_GENERIC },
+	{ "generic", &pat_ops_generic, PAT_ISA_GENERIC, 4 },
 #if defined(__x86_64__)
-	{ "avx2", &pat_ops_avx2, PAT_ISA_AVX2 },
-	{ "avx512", &pat_ops_avx512, PAT_ISA_AVX512 },
+	{ "avx2", &pat_ops_avx2, PAT_ISA_AVX2, 8 },
+	{ "avx512", &pat_ops_avx512, PAT_ISA_AVX512, 16 },
 #elif defined(__aarch64__)
-	{ "neon", &pat_ops_neon, PAT_ISA_NEON },
+	{ "neon", &pat_ops_neon, PAT_ISA_NEON, 4 },
 #endif
 };
 

@@ -69,13 +69,34 @@ static void pack_product(const struct pat_program *prog, const struct pat_task *
 		__builtin_memcpy(dst + (u64)m->depth * m->b_pitch, w.bias, 4ULL * m->out.w);
 }
 
+/* "3 fused, columns 7x2" */
+static void describe_chain(u32 stages, const void *packed, char *text)
+{
+	static const char fused[] = "n fused, ";
+	char kernel[32];
+	u32 i, at = sizeof(fused) - 1;
+
+	__builtin_memcpy(text, fused, at);
+	text[0] = '0' + stages;
+	pat_conv_describe(packed, kernel);
+	for (i = 0; kernel[i] && at + 1 < sizeof(kernel); i++)
+		text[at++] = kernel[i];
+	text[at] = 0;
+}
+
 static void pack_conv(struct pat_plan_full *plan, u32 step, const struct pat_task *t, void *dst)
 {
 	const struct pat_weights w = pat_weights_of(plan->pub.program, t->op);
 
+	const struct pat_task *head = &plan->tasks[plan->step_tasks[step].first];
+	char *text = plan->steps[step].algorithm;
+
 	/* The same arguments succeeded in pat_plan_build(). */
 	pat_conv_pack(plan->conv_isa, &t->conv.tune, &t->conv.conv, &w, dst);
-	pat_conv_describe(dst, plan->steps[step].algorithm);
+	if (head->fn != PAT_FN_CHAIN)
+		pat_conv_describe(dst, text);
+	else if (head->op == t->op)
+		describe_chain(head->chain.stages, dst, text);
 }
 
 bool pat_plan_pack(struct pat_plan *pub, void *packed, struct pat_pack_cursor *cur)
@@ -84,9 +105,12 @@ bool pat_plan_pack(struct pat_plan *pub, void *packed, struct pat_pack_cursor *c
 	const struct pat_task *t;
 
 	plan->packed = packed;
-	for (; cur->step < pub->step_count; cur->step++, cur->op = 0) {
-		if (cur->op == plan->step_tasks[cur->step].count)
+	while (cur->step < pub->step_count) {
+		if (cur->op == plan->step_tasks[cur->step].count) {
+			cur->step++;
+			cur->op = 0;
 			continue;
+		}
 		t = &plan->tasks[plan->step_tasks[cur->step].first + cur->op++];
 		if (!t->packed_bytes)
 			continue;

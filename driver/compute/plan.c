@@ -10,11 +10,12 @@
  * plan_window.c  tasks of convolutions, pooling and other operators on planes
  * plan_nd.c      tasks of elementwise operators and of those that move data
  * plan_reduce.c  tasks of reductions, softmax and norms
+ * plan_chain.c   operators that run depth-first together
  * plan_memory.c  arena addresses by lifetime
  */
 #include "plan.h"
 
-/* An operator is at most a task of its own and an activation behind it. */
+/* An operator is at most a step of its own and an activation behind it; so are copies. */
 static u64 max_steps(const struct pat_program *prog)
 {
 	return 2ULL * prog->operator_count + prog->io_count;
@@ -22,7 +23,8 @@ static u64 max_steps(const struct pat_program *prog)
 
 static u64 max_tasks(const struct pat_program *prog)
 {
-	u64 n = max_steps(prog);
+	/* A chain has a task besides those of its operators, which are two at least. */
+	u64 n = max_steps(prog) + prog->operator_count / 2;
 	u32 i;
 
 	for (i = 0; i < prog->operator_count; i++)
@@ -37,7 +39,8 @@ u64 pat_plan_bytes(const struct pat_program *prog)
 	       pat_up(prog->tensor_count * sizeof(struct pat_map), PAT_ALIGN) +
 	       pat_up(max_steps(prog) * sizeof(struct pat_step), PAT_ALIGN) +
 	       pat_up(max_steps(prog) * sizeof(struct pat_step_tasks), PAT_ALIGN) +
-	       pat_up(max_tasks(prog) * sizeof(struct pat_task), PAT_ALIGN);
+	       pat_up(max_tasks(prog) * sizeof(struct pat_task), PAT_ALIGN) +
+	       pat_up(prog->operator_count * sizeof(struct pat_link), PAT_ALIGN);
 }
 
 static void *take(u8 **p, u64 bytes)
@@ -221,9 +224,13 @@ static int plan_steps(struct pat_builder *b)
 
 		b->ck.op = op;
 		b->ck.op_index = i;
+		/* A chain runs where its last operator stands. */
+		if (b->plan->links[i].inside)
+			continue;
 		if (!pat_is_view(b, op)) {
 			step_open(b, i, 1);
-			err = plan_operator(b, op);
+			err = b->plan->links[i].prev == PAT_NONE ? plan_operator(b, op) :
+			      pat_plan_chain(b, i);
 			step_close(b);
 			if (!err && activation_apart(b, op))
 				err = plan_activation(b, op, i);
@@ -252,6 +259,7 @@ int pat_plan_build(void *mem, const struct pat_program *prog,
 	plan->step_tasks = take(&p, plan->step_max * sizeof(*plan->step_tasks));
 	plan->task_max = max_tasks(prog);
 	plan->tasks = take(&p, plan->task_max * sizeof(*plan->tasks));
+	plan->links = take(&p, prog->operator_count * sizeof(*plan->links));
 	plan->opts = *opts;
 	if (!plan->opts.workers)
 		plan->opts.workers = 1;
@@ -264,6 +272,7 @@ int pat_plan_build(void *mem, const struct pat_program *prog,
 	b.ck.err = err;
 	err->text[0] = 0;
 	pat_layout(&b);
+	pat_chains(&b);
 	ret = plan_steps(&b);
 	plan->pub.step_count = b.step;
 	b.ck.op = NULL;

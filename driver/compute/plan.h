@@ -42,7 +42,9 @@ struct pat_map {
 	u32 last;
 	/** @uses: operands that name it. */
 	u32 uses;
-	/** @chain: next root of the arena, by address. */
+	/** @through_uses: operands of operators that could read the parent instead. */
+	u32 through_uses;
+	/** @chain: next root of the arena, by address; before, in pat_chains(): the writer. */
 	u32 chain;
 	u8 base;
 	u8 io;
@@ -94,6 +96,8 @@ enum pat_fn {
 	PAT_FN_SOFTMAX,
 	PAT_FN_REDUCE,
 	PAT_FN_NORM,
+	/** @PAT_FN_CHAIN: the tasks behind it in the step, depth-first. */
+	PAT_FN_CHAIN,
 	PAT_FN_COUNT
 };
 
@@ -177,6 +181,56 @@ struct pat_conv_task {
 	u32 parts;
 };
 
+/* Bytes in front of a chain's scratch, for its state. */
+#define PAT_CHAIN_STATE	256
+
+/* Longest chain of operators run depth-first. */
+#define PAT_CHAIN_MAX	8
+
+/**
+ * struct pat_chain_task - PAT_FN_CHAIN
+ *
+ * A tile is a band of rows of the last stage's output. It is made sub_rows rows at
+ * a time: each stage first computes the rows that the next one needs and that
+ * are not there yet, into a buffer that holds no more than those and rolls down
+ * the planes. Rows that the next rows need again are carried, not recomputed;
+ * at the edge of a tile they are computed by both.
+ */
+struct pat_chain_task {
+	u32 stages;
+	u32 band_rows;
+	u32 sub_rows;
+	/** @kernel_scratch: bytes into the scratch that the stages' kernels get. */
+	u64 kernel_scratch;
+};
+
+/** struct pat_roll - a stage of a chain. */
+struct pat_roll {
+	/** @buffer: bytes into the scratch of the output's rows; unused by the last stage. */
+	u64 buffer;
+	/** @rows: rows of the buffer. */
+	u32 rows;
+	/** @stride: input rows from an output row to the next. */
+	u32 stride;
+	u32 pad_top;
+	/** @span: input rows of an output row. */
+	u32 span;
+	u32 in_h;
+	u32 out_h;
+	/** @row_work: multiply-accumulates of a row, about. */
+	u64 row_work;
+};
+
+/** struct pat_link - how operators form chains; private to plan_chain.c. */
+struct pat_link {
+	/** @prev: operator whose output this one alone reads, or PAT_NONE. */
+	u32 prev;
+	/** @next: the reverse. */
+	u32 next;
+	/** @inside: is a stage of a chain but not its last. */
+	u32 inside;
+};
+
 /** struct pat_task - one loop over units. */
 struct pat_task {
 	const struct patcnn_operator *op;
@@ -193,7 +247,9 @@ struct pat_task {
 	/** @packed: bytes from the packed weights. */
 	u64 packed;
 	u64 packed_bytes;
+	struct pat_roll roll;
 	union {
+		struct pat_chain_task chain;
 		struct pat_conv_task conv;
 		struct pat_map_task map;
 		struct pat_reduce_task reduce;
@@ -219,14 +275,20 @@ struct pat_work {
 	u64 first;
 	/** @count: number of units. */
 	u64 count;
+	/** @row: operators on planes: first row of the output that is wanted. */
+	u32 row;
+	/** @rows: number of rows; units count these, not all. */
+	u32 rows;
 };
 
 typedef bool (*pat_work_fn)(const struct pat_work *w, struct pat_cursor *cur, void *scratch);
 
 /** struct pat_ops - the operators of one instruction set. */
 struct pat_ops {
-	/** @run: by enum pat_fn; none for PAT_FN_CONV. */
+	/** @run: by enum pat_fn; none for PAT_FN_CONV and PAT_FN_CHAIN. */
 	pat_work_fn run[PAT_FN_COUNT];
+	/** @move: copy @n floats, also to a lower address of the same memory. */
+	void (*move)(float *to, const float *from, u64 n);
 };
 
 /** struct pat_isa - everything that exists for one instruction set. */
@@ -234,6 +296,8 @@ struct pat_isa {
 	const char *name;
 	const struct pat_ops *ops;
 	u32 id;
+	/** @lanes: floats of a vector. */
+	u32 lanes;
 };
 
 /** struct pat_plan_full - a plan, private part behind the public one. */
@@ -245,6 +309,7 @@ struct pat_plan_full {
 	struct pat_step *steps;
 	struct pat_step_tasks *step_tasks;
 	struct pat_task *tasks;
+	struct pat_link *links;
 	u32 task_count;
 	u32 task_max;
 	u32 step_max;
@@ -299,7 +364,22 @@ int pat_plan_softmax(struct pat_builder *b, const struct patcnn_operator *op);
 int pat_plan_reduce(struct pat_builder *b, const struct patcnn_operator *op);
 int pat_plan_norm(struct pat_builder *b, const struct patcnn_operator *op);
 
+/* plan_chain.c */
+void pat_chains(struct pat_builder *b);
+int pat_plan_chain(struct pat_builder *b, u32 last);
+
+/* exec_chain.c */
+bool pat_exec_chain(const struct pat_plan_full *plan, const struct pat_run *run,
+		    const struct pat_task *t, u32 tile, struct pat_cursor *cur, void *scratch);
+
+/* exec.c */
+void pat_work_of(const struct pat_run *run, const struct pat_task *t, struct pat_work *w);
+
 /* plan_window.c */
+int pat_conv_sizes(struct pat_builder *b, struct pat_task *t, struct pat_conv_info *info);
+void pat_conv_geometry(struct pat_builder *b, struct pat_task *t, const struct patcnn_operator *op);
+u64 pat_pool_geometry(struct pat_task *t);
+u64 pat_convert_geometry(struct pat_builder *b, struct pat_task *t);
 int pat_plan_conv(struct pat_builder *b, const struct patcnn_operator *op);
 int pat_plan_linear(struct pat_builder *b, const struct patcnn_operator *op);
 int pat_plan_matmul(struct pat_builder *b, const struct patcnn_operator *op);

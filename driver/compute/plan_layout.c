@@ -211,8 +211,7 @@ static bool reads_through(const struct pat_program *prog, const struct patcnn_op
 }
 
 /*
- * A flattened tensor that only such operators read need not be there. Counts
- * the readers that do not mind down from all uses.
+ * A flattened tensor that only such operators read need not be there.
  */
 static void find_through(struct pat_builder *b)
 {
@@ -222,13 +221,14 @@ static void find_through(struct pat_builder *b)
 
 	for (i = 0; i < prog->operator_count; i++)
 		if (reads_through(prog, &prog->operators[i]))
-			maps[prog->operands[prog->operators[i].operand_first]].uses--;
+			maps[prog->operands[prog->operators[i].operand_first]].through_uses++;
 	for (i = 0; i < prog->operator_count; i++) {
 		const struct patcnn_operator *op = &prog->operators[i];
 		u32 in = prog->operands[op->operand_first];
 
 		if (op->kind != PATCNN_OP_RESHAPE || op->activation.kind ||
-		    maps[op->output].uses || maps[op->output].parent != PAT_NONE ||
+		    maps[op->output].uses != maps[op->output].through_uses ||
+		    maps[op->output].parent != PAT_NONE ||
 		    pat_output(prog, op)->role != PATCNN_ROLE_INTERMEDIATE || !maps[in].padded)
 			continue;
 		maps[op->output].through = 1;

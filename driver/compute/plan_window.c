@@ -42,7 +42,6 @@ static void split_conv(struct pat_builder *b, struct pat_task *t,
 
 	if (wanted > 6ULL * b->plan->opts.workers)
 		wanted = 6ULL * b->plan->opts.workers;
-	c->band_rows = info->band_rows;
 	c->bands = (c->conv.out.h + c->band_rows - 1) / c->band_rows;
 	/* Every part gathers the whole input of its band: at most a quarter of its work. */
 	most = info->gather ? work / c->bands / (4 * info->gather) : c->conv.out.c;
@@ -59,12 +58,11 @@ static void split_conv(struct pat_builder *b, struct pat_task *t,
 	step->tiles += t->tiles;
 }
 
-static int plan_kernel(struct pat_builder *b, struct pat_task *t)
+/* Asks the kernels for their sizes and reserves room for the packed weights. */
+int pat_conv_sizes(struct pat_builder *b, struct pat_task *t, struct pat_conv_info *info)
 {
 	const struct pat_weights w = pat_weights_of(b->prog, t->op);
 	struct pat_conv_task *c = &t->conv;
-	struct pat_conv_info info;
-	int err;
 
 	c->tune.l1_bytes = b->plan->opts.l1_bytes;
 	c->tune.l2_bytes = b->plan->opts.l2_bytes;
@@ -73,36 +71,46 @@ static int plan_kernel(struct pat_builder *b, struct pat_task *t)
 	c->conv.act_b = t->act.b;
 	if (!pat_conv_act(c->conv.act))
 		c->conv.act = PATCNN_ACT_NONE;
-	/*
-	 * Enough bands for all workers: rows are the cheaper way to split. Small
-	 * maps keep one band; their filters are split.
-	 */
-	if (b->plan->opts.workers > 1 && c->conv.out.h >= 4 * b->plan->opts.workers)
-		c->tune.band_rows = (c->conv.out.h + 4 * b->plan->opts.workers - 1) /
-				    (4 * b->plan->opts.workers);
-	err = pat_conv_plan(b->plan->conv_isa, &c->tune, &c->conv, &w, &info);
-	if (err)
+	if (pat_conv_plan(b->plan->conv_isa, &c->tune, &c->conv, &w, info))
 		return pat_fail(&b->ck, -E2BIG, "too large for the kernels");
+	c->band_rows = info->band_rows;
 	t->packed = b->plan->pub.packed_bytes;
-	t->packed_bytes = pat_up(info.packed_bytes, PAT_ALIGN);
+	t->packed_bytes = pat_up(info->packed_bytes, PAT_ALIGN);
 	b->plan->pub.packed_bytes += t->packed_bytes;
 	if (b->plan->pub.packed_bytes > 2 * PAT_MAX_PROGRAM)
 		return pat_fail(&b->ck, -E2BIG, "packed weights need more than %U bytes",
 				2 * (u64)PAT_MAX_PROGRAM);
+	return 0;
+}
+
+static int plan_kernel(struct pat_builder *b, struct pat_task *t)
+{
+	struct pat_conv_task *c = &t->conv;
+	u32 workers = b->plan->opts.workers;
+	struct pat_conv_info info;
+	int err;
+
+	/*
+	 * Enough bands for all workers: rows are the cheaper way to split. Small
+	 * maps keep one band; their filters are split.
+	 */
+	if (workers > 1 && c->conv.out.h >= 4 * workers)
+		c->tune.band_rows = (c->conv.out.h + 4 * workers - 1) / (4 * workers);
+	err = pat_conv_sizes(b, t, &info);
+	if (err)
+		return err;
 	pat_task_scratch(b, info.scratch_bytes);
 	split_conv(b, t, &info);
 	return 0;
 }
 
-int pat_plan_conv(struct pat_builder *b, const struct patcnn_operator *op)
+/* All but the addresses of input and output. */
+void pat_conv_geometry(struct pat_builder *b, struct pat_task *t, const struct patcnn_operator *op)
 {
 	u32 in = b->prog->operands[op->operand_first];
-	struct pat_task *t = pat_task_new(b, PAT_FN_CONV, op);
 	const struct patcnn_window *w = &op->conv.window;
 	struct pat_conv *c = &t->conv.conv;
 
-	pat_use(b, &t->out, op->output, true);
-	pat_use(b, &t->in[0], in, false);
 	c->in = pat_planes_of(b, in);
 	c->out = pat_planes_of(b, op->output);
 	if (op->operand_count > 1) {
@@ -121,6 +129,15 @@ int pat_plan_conv(struct pat_builder *b, const struct patcnn_operator *op)
 	c->pad_top = w->pad_top;
 	c->pad_left = w->pad_left;
 	c->groups = op->conv.groups;
+}
+
+int pat_plan_conv(struct pat_builder *b, const struct patcnn_operator *op)
+{
+	struct pat_task *t = pat_task_new(b, PAT_FN_CONV, op);
+
+	pat_use(b, &t->out, op->output, true);
+	pat_use(b, &t->in[0], b->prog->operands[op->operand_first], false);
+	pat_conv_geometry(b, t, op);
 	return plan_kernel(b, t);
 }
 
@@ -227,7 +244,8 @@ int pat_plan_linear(struct pat_builder *b, const struct patcnn_operator *op)
 /* Longest padded input row that a pooling unit copies to its scratch, in floats. */
 #define POOL_ROW	16384
 
-static void plan_pool(struct pat_builder *b, struct pat_task *t)
+/* Scratch and segments of a pooling; returns the work of a unit. */
+u64 pat_pool_geometry(struct pat_task *t)
 {
 	const struct patcnn_window *w = &t->op->pool.window;
 	struct pat_window_task *p = &t->window;
@@ -242,12 +260,16 @@ static void plan_pool(struct pat_builder *b, struct pat_task *t)
 	} else {
 		/* Vector loads of the last columns reach beyond them. */
 		p->row_floats = pat_up(row + 64ULL * (w->stride_w < 4 ? w->stride_w : 4), 16);
-		pat_task_scratch(b, 4ULL * p->row_floats);
 	}
 	p->segments = (p->out.w + p->segment - 1) / p->segment;
-	pat_task_split(b, t, (u64)p->out.c * p->out.h * p->segments,
-		       p->row_floats ? (row * w->kernel_h + p->segment * (u64)w->kernel_w) + 64 :
-		       16 * taps);
+	return p->row_floats ? row * w->kernel_h + p->segment * (u64)w->kernel_w + 64 : 16 * taps;
+}
+
+static void split_planes(struct pat_builder *b, struct pat_task *t, u64 unit_work)
+{
+	const struct pat_window_task *p = &t->window;
+
+	pat_task_split(b, t, (u64)p->out.c * p->out.h * p->segments, unit_work);
 }
 
 static void plan_conv_transpose(struct pat_builder *b, struct pat_task *t)
@@ -268,7 +290,7 @@ static void plan_conv_transpose(struct pat_builder *b, struct pat_task *t)
 		       b->plan->steps[b->step].macs_dense / p->out.c / p->out.h + p->out.w + 16);
 }
 
-static void plan_convert(struct pat_builder *b, struct pat_task *t)
+u64 pat_convert_geometry(struct pat_builder *b, struct pat_task *t)
 {
 	const struct patcnn_tensor *in = pat_operand(b->prog, t->op, 0);
 	struct pat_window_task *p = &t->window;
@@ -283,7 +305,7 @@ static void plan_convert(struct pat_builder *b, struct pat_task *t)
 	t->in[2] = pat_ref_data(&t->op->convert.scale);
 	p->segment = p->out.w < 1024 ? p->out.w : 1024;
 	p->segments = (p->out.w + p->segment - 1) / p->segment;
-	pat_task_split(b, t, (u64)p->out.c * p->out.h * p->segments, 12ULL * p->segment + 64);
+	return 12ULL * p->segment + 64;
 }
 
 static void plan_resize(struct pat_builder *b, struct pat_task *t)
@@ -294,7 +316,7 @@ static void plan_resize(struct pat_builder *b, struct pat_task *t)
 	p->segment = p->out.w < 1024 ? p->out.w : 1024;
 	p->segments = (p->out.w + p->segment - 1) / p->segment;
 	pat_task_scratch(b, 3ULL * 4 * pat_up(p->segment, 16));
-	pat_task_split(b, t, (u64)p->out.c * p->out.h * p->segments, 12ULL * p->segment + 64);
+	split_planes(b, t, 12ULL * p->segment + 64);
 }
 
 int pat_plan_planes(struct pat_builder *b, const struct patcnn_operator *op)
@@ -315,7 +337,7 @@ int pat_plan_planes(struct pat_builder *b, const struct patcnn_operator *op)
 	t->window.out = pat_planes_of(b, op->output);
 	switch (op->kind) {
 	case PATCNN_OP_CONVERT:
-		plan_convert(b, t);
+		split_planes(b, t, pat_convert_geometry(b, t));
 		break;
 	case PATCNN_OP_CONV_TRANSPOSE:
 		plan_conv_transpose(b, t);
@@ -324,7 +346,8 @@ int pat_plan_planes(struct pat_builder *b, const struct patcnn_operator *op)
 		plan_resize(b, t);
 		break;
 	default:
-		plan_pool(b, t);
+		split_planes(b, t, pat_pool_geometry(t));
+		pat_task_scratch(b, 4ULL * t->window.row_floats);
 	}
 	return 0;
 }

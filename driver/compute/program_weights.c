@@ -264,9 +264,6 @@ int pat_check_weights(struct pat_check *ck, const struct patcnn_conv_params *p, 
 		return pat_fail(ck, -E2BIG, "weights: a filter of %U positions", kernel);
 	switch (w->storage) {
 	case PATCNN_STORAGE_DENSE:
-		if (!spend(ck, out * kernel))
-			return pat_fail(ck, -EINVAL, "weights.values: %U of them exceed the program",
-					out * kernel);
 		return pat_check_array(ck, "weights.values", &w->values, out * kernel);
 	case PATCNN_STORAGE_FKW:
 		return check_fkw(ck, p, out, in);

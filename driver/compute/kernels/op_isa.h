@@ -20,4 +20,5 @@ const struct pat_ops PAT_ISA(pat_ops) = {
 		[PAT_FN_REDUCE] = reduce_run,
 		[PAT_FN_NORM] = norm_run,
 	},
+	.move = move,
 };

@@ -96,6 +96,14 @@ void PAT_ISA(pat_op_fill)(float *out, u32 so, u32 n, float value)
 		op_store(out + (u64)i * so, so, op_lanes(i, n), v);
 }
 
+/* Upwards, so that @to may lie in front of @from in the same memory. */
+static void move(float *to, const float *from, u64 n)
+{
+	for (u64 i = 0; i < n; i += PAT_VL)
+		op_store(to + i, 1, n - i < PAT_VL ? v_first(n - i) : PAT_ALL_LANES,
+			 op_load(from + i, 1, n - i < PAT_VL ? v_first(n - i) : PAT_ALL_LANES));
+}
+
 #define OP_BINARY(expression) do {						\
 	for (u32 i = 0; i < n; i += PAT_VL) {					\
 		u32 m = op_lanes(i, n);						\

@@ -10,12 +10,13 @@ struct op_row {
 	u32 n;
 };
 
-PAT_INLINE struct op_row op_row_of(const struct pat_window_task *t, u64 unit)
+PAT_INLINE struct op_row op_row_of(const struct pat_work *w, u64 unit)
 {
+	const struct pat_window_task *t = &w->task->window;
 	u64 row = unit / t->segments;
 	u32 x = unit % t->segments * t->segment, left = t->out.w - x;
 
-	return (struct op_row){ row / t->out.h, row % t->out.h, x,
+	return (struct op_row){ row / w->rows, w->row + row % w->rows, x,
 				left < t->segment ? left : t->segment };
 }
 
@@ -33,7 +34,7 @@ static bool convert_run(const struct pat_work *w, struct pat_cursor *cur, void *
 
 	(void)scratch;
 	for (; count; count--, unit++) {
-		struct op_row r = op_row_of(t, unit);
+		struct op_row r = op_row_of(w, unit);
 		u32 step = t->hwc ? t->out.c : 1;
 		u32 c = w->task->op->convert.swap_rb ? 2 - r.c : r.c;
 		u64 at = (u64)c * t->in.plane + (u64)r.y * t->in.pitch + (u64)r.x * step;
@@ -224,7 +225,7 @@ static bool pool_run(const struct pat_work *w, struct pat_cursor *cur, void *scr
 	};
 
 	for (; count; count--, unit++) {
-		struct op_row r = op_row_of(t, unit);
+		struct op_row r = op_row_of(w, unit);
 		float *out = op_row_out(w, &r);
 
 		p.in = w->in[0] + (u64)r.c * t->in.plane;
@@ -370,7 +371,7 @@ static bool resize_run(const struct pat_work *w, struct pat_cursor *cur, void *s
 	struct columns c = { scratch, (u32 *)scratch + room, (float *)scratch + 2 * room };
 
 	for (; count; count--, unit++) {
-		struct op_row r = op_row_of(t, unit);
+		struct op_row r = op_row_of(w, unit);
 		float *out = op_row_out(w, &r);
 
 		if (made != r.x)
