@@ -24,7 +24,7 @@ static u32 phases(u32 k, u32 dil, u32 s)
 	return dil == 1 ? pat_min(k, s) : k == 1 ? 1 : s;
 }
 
-void pat_taps_panel(const struct pat_conv *c, u32 rows, struct pat_panel *p)
+static void pat_taps_panel(const struct pat_conv *c, u32 rows, struct pat_panel *p)
 {
 	u32 reach = (c->kernel_w - 1) * c->dilation_w / c->stride_w;
 	u32 overlap = reach;

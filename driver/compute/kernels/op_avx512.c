@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Sparse does not know intrinsics; it sees the same templates in the generic instance. */
+/* Sparse knows neither vector types nor intrinsics. */
 #ifndef __CHECKER__
 #define PAT_VEC_AVX512
 #include "op_isa.h"
