@@ -106,6 +106,7 @@ int net_open_slow(struct net *net, int fd, unsigned int ms);
 
 /* The same as programs, for tests that want no buffers. */
 void build_small(struct pb *pb, uint32_t *in, uint32_t *out);
-void build_slow(struct pb *pb, unsigned int layers, uint32_t *in, uint32_t *out);
+void build_slow(struct pb *pb, unsigned int layers, unsigned int side, uint32_t *in,
+		uint32_t *out);
 
 #endif

@@ -140,12 +140,13 @@ void build_small(struct pb *pb, uint32_t *in, uint32_t *out)
 	*out = pb_output(pb, pb_softmax(pb, t, 1));
 }
 
-void build_slow(struct pb *pb, unsigned int layers, uint32_t *in, uint32_t *out)
+void build_slow(struct pb *pb, unsigned int layers, unsigned int side, uint32_t *in,
+		uint32_t *out)
 {
 	uint32_t t;
 
 	pb_init(pb, 7);
-	*in = pb_input(pb, 16, 64, 64);
+	*in = pb_input(pb, 16, side, side);
 	t = *in;
 	for (unsigned int i = 0; i < layers; i++)
 		t = pb_conv(pb, &(struct pb_conv){ .in = t, .out = 16, .kh = 3, .kw = 3, .pt = 1,
@@ -164,12 +165,12 @@ int net_open_small(struct net *net, int fd)
 	return net_open(net, fd, &pb, in, out);
 }
 
-static int open_layers(struct net *net, int fd, unsigned int layers)
+static int open_layers(struct net *net, int fd, unsigned int layers, unsigned int side)
 {
 	uint32_t in, out;
 	struct pb pb;
 
-	build_slow(&pb, layers, &in, &out);
+	build_slow(&pb, layers, side, &in, &out);
 	return net_open(net, fd, &pb, in, out);
 }
 
@@ -195,11 +196,12 @@ static int64_t job_ns(struct net *net)
 
 int net_open_slow(struct net *net, int fd, unsigned int ms)
 {
-	const unsigned int probe = 8;
-	int64_t best = 0;
-	unsigned int layers;
+	/* Small enough for an emulated CPU, and long against the cost of a job for a fast one. */
+	const unsigned int probe = 4;
+	unsigned int side = 32;
+	int64_t best = 0, layer, layers;
 
-	if (open_layers(net, fd, probe))
+	if (open_layers(net, fd, probe, side))
 		return -1;
 	for (int i = 0; i < 3; i++) {
 		int64_t t = job_ns(net);
@@ -212,7 +214,12 @@ int net_open_slow(struct net *net, int fd, unsigned int ms)
 		puts("# the probe of the slow net failed");
 		return -1;
 	}
-	layers = ms * 1000000ll * probe / best + 1;
-	/* PAT_MAX_OPERATORS leaves room; a machine faster than that gets a shorter job. */
-	return open_layers(net, fd, layers > 4000 ? 4000 : layers);
+	layer = best / probe + 1;
+	/* Few large layers rather than many small ones: the program stays small. */
+	while (side < 256 && ms * 1000000ll / layer > 200) {
+		side *= 2;
+		layer *= 4;
+	}
+	layers = ms * 1000000ll / layer + 1;
+	return open_layers(net, fd, layers > 2000 ? 2000 : layers, side);
 }

@@ -123,18 +123,19 @@ TEST_F(lifetime, mapping_over_close)
 
 TEST_F(lifetime, model_fd_over_close)
 {
-	int model = model_export(self->fd, self->slow.model), other = dev_open();
+	int model, other = dev_open();
 	struct net net;
 
+	ASSERT_OK(net_open_small(&net, self->fd));
+	model = model_export(self->fd, net.model);
 	ASSERT_GE(model, 0);
 	close(self->fd);
 	self->fd = -1;
-	ASSERT_OK(net_open_slow(&net, other, 10));
+	ASSERT_OK(net_open_small(&net, other));
 	ASSERT_OK(model_destroy(other, net.model));
 	ASSERT_OK(model_import(other, model, &net.model));
 	close(model);
-	net_job(&net, &self->job);
-	EXPECT_OK(job_submit(other, &self->job));
+	EXPECT_EQ(net_run(&net), 0);
 	close(other);
 }
 
@@ -147,11 +148,12 @@ static bool module_loaded(void)
 
 static int load(const char *path)
 {
+	const char *args = getenv("PATCNN_MODULE_ARGS");
 	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
 
 	if (fd < 0)
 		return -1;
-	ret = syscall(SYS_finit_module, fd, "", 0);
+	ret = syscall(SYS_finit_module, fd, args ? args : "", 0);
 	close(fd);
 	return ret;
 }
@@ -194,6 +196,8 @@ static bool works(void)
 			usleep(10000);
 	}
 	ok = fd >= 0 && !net_open_small(&net, fd) && !net_run(&net);
+	if (ok)
+		net_close(&net);
 	if (fd >= 0)
 		close(fd);
 	return ok;
@@ -271,20 +275,22 @@ static int write_file(const char *path, const char *text)
 	return ret;
 }
 
-/* The driver's folder in sysfs and the name of its device. */
-static bool bound_device(char *folder, size_t size, char *name, size_t name_size)
-{
-	glob_t g;
-	bool found = !glob("/sys/bus/platform/drivers/patcnn/*/uevent", 0, NULL, &g) &&
-		     g.gl_pathc;
+#define SYSFS_DRIVER "/sys/bus/platform/drivers/patcnn"
 
-	if (found) {
+/* The name of the device that the driver is bound to. */
+static bool bound_device(char *name, size_t size)
+{
+	bool found = false;
+	glob_t g;
+
+	if (glob(SYSFS_DRIVER "/*/driver", 0, NULL, &g))
+		return false;
+	if (g.gl_pathc) {
 		char *end = strrchr(g.gl_pathv[0], '/');
 
 		*end = 0;
-		end = strrchr(g.gl_pathv[0], '/');
-		snprintf(name, name_size, "%s", end + 1);
-		snprintf(folder, size, "/sys/bus/platform/drivers/patcnn");
+		snprintf(name, size, "%s", strrchr(g.gl_pathv[0], '/') + 1);
+		found = true;
 	}
 	globfree(&g);
 	return found;
@@ -294,14 +300,14 @@ static bool bound_device(char *folder, size_t size, char *name, size_t name_size
 TEST_F_TIMEOUT(lifetime, unbind_with_jobs, 120)
 {
 	struct drm_patcnn_dev_info info;
-	char folder[100], name[64], path[200];
+	char name[64];
 	int64_t t;
 	int r;
 
 	if (!is_root())
 		SKIP(return, "needs root");
-	if (!bound_device(folder, sizeof(folder), name, sizeof(name)))
-		SKIP(return, "no platform device in /sys/bus/platform/drivers/patcnn");
+	if (!bound_device(name, sizeof(name)))
+		SKIP(return, "no device in " SYSFS_DRIVER);
 	for (int round = 0; round < 3; round++) {
 		uint32_t m;
 
@@ -315,9 +321,8 @@ TEST_F_TIMEOUT(lifetime, unbind_with_jobs, 120)
 		}
 		for (int i = 0; i < 6; i++)
 			ASSERT_OK(job_submit(self->fd, &self->job));
-		snprintf(path, sizeof(path), "%s/unbind", folder);
 		t = now_ns();
-		ASSERT_OK(write_file(path, name));
+		ASSERT_OK(write_file(SYSFS_DRIVER "/unbind", name));
 		TH_LOG("unbind took %lld ms", (long long)(now_ns() - t) / 1000000);
 		EXPECT_ERRNO(job_submit(self->fd, &self->job), ENODEV);
 		EXPECT_ERRNO(dev_info(self->fd, &info), ENODEV);
@@ -328,10 +333,9 @@ TEST_F_TIMEOUT(lifetime, unbind_with_jobs, 120)
 		/* A store to a mapping may end in SIGBUS, but not here: the pages are still ours. */
 		munmap(self->slow.in_map, self->slow.in_bytes);
 		munmap(self->slow.out_map, self->slow.out_bytes);
-		snprintf(path, sizeof(path), "%s/bind", folder);
 		if (round & 1)
 			close_all(&self->fd);
-		ASSERT_OK(write_file(path, name));
+		ASSERT_OK(write_file(SYSFS_DRIVER "/bind", name));
 		EXPECT_TRUE(works());
 		close_all(&self->fd);
 	}

@@ -386,7 +386,7 @@ TEST_F_TIMEOUT(misuse, case22_odd_numbers, 120)
 
 		for (size_t k = 0; k < slow.in_bytes / 4; k++)
 			((uint32_t *)slow.in_map)[k] = odd[i];
-		for (int k = 0; k < 3; k++) {
+		for (int k = 0; k < 5; k++) {
 			int64_t t = now_ns();
 
 			ASSERT_OK(job_submit(self->fd, &self->job));
@@ -397,8 +397,8 @@ TEST_F_TIMEOUT(misuse, case22_odd_numbers, 120)
 		TH_LOG("input 0x%08x: %lld us", odd[i], (long long)best / 1000);
 		if (!i)
 			normal = best;
-		/* Denormals handled by microcode would cost far more than this. */
-		EXPECT_LT(best, normal * 4);
+		/* Denormals handled by microcode would cost far more than noise does. */
+		EXPECT_LT(best, normal * 8);
 	}
 	net_close(&slow);
 }
