@@ -23,13 +23,15 @@
 #define patcnn_shmem_vunmap	drm_gem_shmem_vunmap
 #endif
 
+static inline int patcnn_sched_job_init(struct drm_sched_job *job, struct drm_sched_entity *entity,
+					void *owner, u64 client_id)
+{
 #ifdef PATCNN_HAVE_SCHED_CLIENT_ID
-#define patcnn_sched_job_init(job, entity, owner, id) \
-	drm_sched_job_init(job, entity, 1, owner, id)
+	return drm_sched_job_init(job, entity, 1, owner, client_id);
 #else
-#define patcnn_sched_job_init(job, entity, owner, id) \
-	drm_sched_job_init(job, entity, 1, owner)
+	return drm_sched_job_init(job, entity, 1, owner);
 #endif
+}
 
 #ifdef PATCNN_HAVE_IMPORT_NS_TOKEN
 #define PATCNN_IMPORT_NS()	MODULE_IMPORT_NS(DMA_BUF)

@@ -301,7 +301,7 @@ static int patcnn_init(struct patcnn_device *pdev, struct device *dev)
 	INIT_LIST_HEAD(&pdev->contexts);
 	pdev->isa = patcnn_simd_select(isa);
 	if (!pdev->isa)
-		return dev_err_probe(dev, -ENODEV, "instruction set %s is not available here\n", isa);
+		return dev_err_probe(dev, -ENODEV, "no instruction set %s here\n", isa);
 
 	patcnn_settings(&pdev->pool, dev->of_node);
 	ret = patcnn_pool_init(&pdev->pool);
@@ -355,7 +355,8 @@ static int patcnn_probe(struct platform_device *platform)
 	ret = patcnn_init(pdev, dev);
 	if (ret)
 		goto unbind;
-	dev_info(dev, "%u CPUs, %s\n", patcnn_pool_cpus(&pdev->pool, NULL), pat_isa_name(pdev->isa));
+	dev_info(dev, "%u CPUs, %s\n", patcnn_pool_cpus(&pdev->pool, NULL),
+		 pat_isa_name(pdev->isa));
 	return 0;
 
 unbind:
@@ -432,7 +433,8 @@ static int __init patcnn_module_init(void)
 	if (ret)
 		goto destroy_wq;
 	if (!patcnn_in_device_tree()) {
-		patcnn_self = platform_device_register_simple("patcnn", PLATFORM_DEVID_NONE, NULL, 0);
+		patcnn_self = platform_device_register_simple("patcnn", PLATFORM_DEVID_NONE,
+							      NULL, 0);
 		if (IS_ERR(patcnn_self)) {
 			ret = PTR_ERR(patcnn_self);
 			goto unregister;

@@ -50,7 +50,7 @@ struct patcnn_ctx {
 	/** @all_cpus: @cpus is not to be looked at. */
 	bool all_cpus;
 	struct cpumask cpus;
-	/** @lock: arm and push of a job against the end of the entity; protects @dead, @arena, @seqno. */
+	/** @lock: push of a job against the end of @sched; protects @dead, @arena, @seqno. */
 	struct mutex lock;
 	bool dead;
 	struct patcnn_arena *arena;
@@ -82,6 +82,7 @@ struct patcnn_ctx {
  */
 struct patcnn_fence {
 	struct dma_fence base;
+	/** @lock: of @base, and of nothing else. */
 	spinlock_t lock;
 	struct drm_device *drm;
 	struct patcnn_client *client;

@@ -137,7 +137,8 @@ static int patcnn_model_plan(struct patcnn_model *model, u32 flags, struct pat_e
 	}
 	ret = patcnn_pool_reserve(&pdev->pool, model->plan->scratch_bytes);
 	if (ret == -E2BIG)
-		snprintf(error->text, sizeof(error->text), "plan: scratch of %llu bytes, %u allowed",
+		snprintf(error->text, sizeof(error->text),
+			 "plan: scratch of %llu bytes, %u allowed",
 			 model->plan->scratch_bytes, PATCNN_MAX_SCRATCH);
 	return ret;
 }

@@ -103,7 +103,8 @@ static struct patcnn_job *patcnn_waiting_first(struct patcnn_pool *pool, unsigne
 
 	lockdep_assert_held(&pool->lock);
 
-	queue = list_first_entry_or_null(&pool->waiting[priority], struct patcnn_client_queue, node);
+	queue = list_first_entry_or_null(&pool->waiting[priority],
+					 struct patcnn_client_queue, node);
 	if (!queue)
 		return NULL;
 	ctx = list_first_entry(&queue->contexts, struct patcnn_ctx, queue_node);
@@ -278,7 +279,8 @@ bool patcnn_pool_cancel(struct patcnn_pool *pool, struct patcnn_job *job, int er
 
 static void patcnn_slot_watchdog(struct work_struct *work)
 {
-	struct patcnn_slot *slot = container_of(to_delayed_work(work), struct patcnn_slot, watchdog);
+	struct patcnn_slot *slot = container_of(to_delayed_work(work), struct patcnn_slot,
+						watchdog);
 	struct patcnn_pool *pool = slot->pool;
 	u64 limit = (u64)READ_ONCE(pool->timeout_ms) * NSEC_PER_MSEC;
 	struct patcnn_job *job;

@@ -63,8 +63,10 @@ int patcnn_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_file *
 /* Names are checked by the validator to lie in the section and to end in it. */
 static void patcnn_query_name(char *dst, size_t size, const struct pat_program *prog, u32 offset)
 {
+	u64 left = prog->string_size - offset;
+
 	if (offset < prog->string_size)
-		strscpy_pad(dst, prog->strings + offset, min_t(u64, size, prog->string_size - offset));
+		strscpy_pad(dst, prog->strings + offset, min_t(u64, size, left));
 }
 
 static void patcnn_query_model(struct patcnn_model *model, u32 index, void *out)

@@ -40,7 +40,8 @@ struct patcnn_worker {
 /* patcnn_worker.c */
 int patcnn_workers_start(struct patcnn_pool *pool);
 void patcnn_workers_stop(void);
-void patcnn_workers_kick(struct patcnn_pool *pool, const struct patcnn_job *job, unsigned int count);
+void patcnn_workers_kick(struct patcnn_pool *pool, const struct patcnn_job *job,
+			 unsigned int count);
 struct patcnn_worker *patcnn_worker_of(unsigned int cpu);
 
 /* patcnn_pool.c, for workers */
