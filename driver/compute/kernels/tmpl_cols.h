@@ -45,10 +45,12 @@ PAT_INLINE void cols_piece(vf *acc, const float *x, const float *w,
 
 			if (N > 1)
 				v_keep(xv);
-			PAT_UNROLL
-			for (int i = 0; i < N; i++)
-				if (r - i >= 0 && r - i < R)
-					acc[(r - i) * V + v] = v_fma(wv[i], xv, acc[(r - i) * V + v]);
+			if (r < R)
+				acc[r * V + v] = v_fma(wv[0], xv, acc[r * V + v]);
+			if (N > 1 && r >= 1 && r < R + 1)
+				acc[(r - 1) * V + v] = v_fma(wv[1], xv, acc[(r - 1) * V + v]);
+			if (N > 2 && r >= 2)
+				acc[(r - 2) * V + v] = v_fma(wv[2], xv, acc[(r - 2) * V + v]);
 		}
 	}
 }
@@ -108,7 +110,7 @@ PAT_INLINE void cols_finish(const struct cols_job *j, vf *acc, u32 f, const int 
 			v_store(j->tmp + i * PAT_VL, acc[i]);
 		cols_store_slow(j, f, V);
 	} else {
-		u32 mask[16];
+		u32 mask[8];
 
 		PAT_UNROLL
 		for (int v = 0; v < V; v++)
@@ -117,12 +119,11 @@ PAT_INLINE void cols_finish(const struct cols_job *j, vf *acc, u32 f, const int 
 		for (int r = 0; r < R; r++) {
 			float *row = out + (u64)r * o->pitch - j->lane;
 
-			if ((u32)r >= j->rows)
-				break;
 			PAT_UNROLL
 			for (int v = 0; v < V; v++)
-				v_storem(row + v * PAT_VL, mask[v],
-					 v_min(v_max(acc[r * V + v], lo), hi));
+				if ((u32)r < j->rows)
+					v_storem(row + v * PAT_VL, mask[v],
+						 v_min(v_max(acc[r * V + v], lo), hi));
 		}
 	}
 	/* the last piece of the rows: zeros behind them */
@@ -150,11 +151,19 @@ PAT_INLINE void cols_tile(const struct cols_job *j, u32 f0, u32 f1, const int R,
 		const u32 *count = (const u32 *)((const u8 *)k + j->ptr[f]);
 		const u32 *s = count + 3;
 		float *part = j->partial + (u64)f * R * V * PAT_VL;
-		vf acc[32];
+		vf acc[24];
 
-		PAT_UNROLL
-		for (int i = 0; i < R * V; i++)
-			acc[i] = j->first ? v_set1(bias[f]) : v_load(part + i * PAT_VL);
+		if (j->first) {
+			const vf b = v_set1(bias[f]);
+
+			PAT_UNROLL
+			for (int i = 0; i < R * V; i++)
+				acc[i] = b;
+		} else {
+			PAT_UNROLL
+			for (int i = 0; i < R * V; i++)
+				acc[i] = v_load(part + i * PAT_VL);
+		}
 		COLS_LOOP(3)
 		COLS_LOOP(2)
 		COLS_LOOP(1)
@@ -171,7 +180,7 @@ PAT_INLINE void cols_tile(const struct cols_job *j, u32 f0, u32 f1, const int R,
 /* rows and vectors of the tiles */
 #if PAT_REGS >= 32
 #define COLS_ALL(X)								\
-	X(7, 1) X(8, 1) X(14, 1) X(7, 2) X(8, 2) X(7, 3) X(7, 4) X(6, 4) X(4, 6) X(4, 7)
+	X(7, 1) X(8, 1) X(14, 1) X(7, 2) X(8, 2) X(7, 3) X(8, 3) X(6, 4) X(4, 6)
 #else
 #define COLS_ALL(X) X(7, 1) X(8, 1) X(12, 1) X(4, 2) X(6, 2) X(4, 3) X(3, 4)
 #endif

@@ -25,25 +25,26 @@ PAT_INLINE void pats_body(vf *acc, const float *x, const float *w, const int R, 
 	for (int i = 0; i < 9; i++)
 		if (i < __builtin_popcount(M))
 			wv[i] = v_set1(w[i]);
+	/* input row r serves output row r - b / 3 */
+#define PATS_USES(b)	((M >> (b) & 1) && r >= (b) / 3 && r < R + (b) / 3)
+#define PATS_TAP(b)								\
+	if (PATS_USES(b))							\
+		acc[(b) % 3 * R + r - (b) / 3] =				\
+			v_fma(wv[PATS_RANK(M, b)], xv, acc[(b) % 3 * R + r - (b) / 3]);
 	PAT_UNROLL
 	for (int r = 0; r < R + 2; r++) {
+		const int uses = PATS_USES(0) + PATS_USES(1) + PATS_USES(2) + PATS_USES(3) +
+				 PATS_USES(4) + PATS_USES(5) + PATS_USES(6) + PATS_USES(7) +
+				 PATS_USES(8);
 		vf xv;
-		int uses = 0;
 
-		/* input row r serves output row r - dy */
-		PAT_UNROLL
-		for (int b = 0; b < 9; b++)
-			uses += (M >> b & 1) && r - b / 3 >= 0 && r - b / 3 < R;
 		if (!uses)
 			continue;
 		xv = v_load(x + r * PAT_VL);
 		if (uses > 1)
 			v_keep(xv);
-		PAT_UNROLL
-		for (int b = 0; b < 9; b++)
-			if ((M >> b & 1) && r - b / 3 >= 0 && r - b / 3 < R)
-				acc[b % 3 * R + r - b / 3] =
-					v_fma(wv[PATS_RANK(M, b)], xv, acc[b % 3 * R + r - b / 3]);
+		PATS_TAP(0) PATS_TAP(1) PATS_TAP(2) PATS_TAP(3) PATS_TAP(4)
+		PATS_TAP(5) PATS_TAP(6) PATS_TAP(7) PATS_TAP(8)
 	}
 }
 
@@ -107,7 +108,7 @@ PAT_INLINE void pats_tile(const struct cols_job *j, u32 f0, u32 f1, const int R)
 		const u32 *count = (const u32 *)((const u8 *)k + j->ptr[f]);
 		const u32 *s = count + k->body_count;
 		float *part = j->partial + (u64)f * R * PAT_VL;
-		vf acc[32];
+		vf acc[27];
 
 		if (j->last && f + 1 < f1)
 			cols_prefetch(j, filters[f + 1], R);
