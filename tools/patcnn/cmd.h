@@ -16,5 +16,6 @@ int cmd_info(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 
 #endif

@@ -14,6 +14,7 @@ static const struct command {
 } commands[] = {
 	{ "compile", cmd_compile, "ONNX model to program" },
 	{ "prune", cmd_prune, "one-shot pruning of an ONNX model" },
+	{ "verify", cmd_verify, "every layer of a program against onnxruntime" },
 	{ "run", cmd_run, "run a program on images, raw tensors or a data set" },
 	{ "info", cmd_info, "what is in a program, or what a device is" },
 	{ "bench", cmd_bench, "latency and throughput, one or many clients" },
