@@ -25,6 +25,11 @@
 #define PATCNN_MAX_CONTEXTS	64
 #define PATCNN_MAX_SYNCS	256
 #define PATCNN_MAX_QUEUED	64
+/*
+ * Fences of one open file that are not freed: more than all contexts can have queued.
+ * Jobs of destroyed contexts may linger until what they wait for signals.
+ */
+#define PATCNN_MAX_FENCES	(4 * PATCNN_MAX_CONTEXTS * PATCNN_MAX_QUEUED)
 /* Buffers of one open file; nobody needs as many, and a leak hits it early. */
 #define PATCNN_MAX_BOS		65536
 

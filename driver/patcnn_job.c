@@ -85,19 +85,26 @@ static const struct dma_fence_ops patcnn_fence_ops = {
 	.release = patcnn_fence_release,
 };
 
-/* patcnn_fence_alloc - memory and references; patcnn_fence_init() makes it a fence. */
+/*
+ * patcnn_fence_alloc - memory and references; patcnn_fence_init() makes it a fence
+ *
+ * Return: -EBUSY: the client has very many already.
+ */
 struct patcnn_fence *patcnn_fence_alloc(struct drm_device *drm, struct patcnn_client *client)
 {
 	struct patcnn_fence *fence = kzalloc(sizeof(*fence), GFP_KERNEL_ACCOUNT);
 
 	if (!fence)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
+	if (!atomic_add_unless(&client->fences, 1, PATCNN_MAX_FENCES)) {
+		kfree(fence);
+		return ERR_PTR(-EBUSY);
+	}
 	spin_lock_init(&fence->lock);
 	fence->drm = drm;
 	drm_dev_get(drm);
 	fence->client = client;
 	kref_get(&client->kref);
-	atomic_inc(&client->fences);
 	/* Cannot fail: the open file pins the module. */
 	__module_get(THIS_MODULE);
 	return fence;

@@ -369,7 +369,12 @@ bool patcnn_pool_claim(struct patcnn_job *job, struct patcnn_tile *tile)
 	return true;
 }
 
-/* patcnn_pool_tile_done - a tile of @step is done, or dropped because the job was cancelled. */
+/*
+ * patcnn_pool_tile_done - a tile of @step is done, or dropped because the job was cancelled
+ *
+ * By a worker, which afterwards looks for work: one tile of a step it opens is as good
+ * as claimed, so that steps of one tile wake nobody.
+ */
 void patcnn_pool_tile_done(struct patcnn_slot *slot, struct patcnn_job *job, u32 step)
 {
 	const struct pat_plan *plan = job->run.plan;
@@ -392,7 +397,8 @@ void patcnn_pool_tile_done(struct patcnn_slot *slot, struct patcnn_job *job, u32
 		patcnn_slot_finish(slot, job);
 		return;
 	}
-	patcnn_workers_kick(slot->pool, job, patcnn_job_tiles(job, step + 1));
+	if (patcnn_job_tiles(job, step + 1) > 1)
+		patcnn_workers_kick(slot->pool, job, patcnn_job_tiles(job, step + 1) - 1);
 }
 
 /* patcnn_pool_adopt - go on with a tile somebody left. Return: NULL if there is none. */

@@ -349,11 +349,11 @@ static struct patcnn_job *patcnn_job_create(struct drm_device *drm, struct patcn
 	if (!job->ctx || !job->model)
 		goto err;
 	/* Models are made for one device; a file descriptor of another is refused at import. */
-	ret = -ENOMEM;
 	job->fence = patcnn_fence_alloc(drm, pfile->client);
-	if (!job->fence)
-		goto err;
-	return job;
+	if (!IS_ERR(job->fence))
+		return job;
+	ret = PTR_ERR(job->fence);
+	job->fence = NULL;
 err:
 	patcnn_job_abort(job);
 	return ERR_PTR(ret);

@@ -149,6 +149,13 @@ static bool patcnn_worker_claim(struct patcnn_worker *worker, unsigned int i)
 	return true;
 }
 
+/* This worker has something better to do, or may not: others might be asleep. */
+static void patcnn_worker_pass_on(const struct patcnn_job *job)
+{
+	if (job && patcnn_pool_claimable(job))
+		patcnn_workers_kick(patcnn_pool_instance, job, UINT_MAX);
+}
+
 /* Return: true if the worker has a tile to work on. @wait returns whether there may be one soon. */
 static bool patcnn_worker_pick(struct patcnn_worker *worker, bool *wait)
 {
@@ -162,8 +169,12 @@ static bool patcnn_worker_pick(struct patcnn_worker *worker, bool *wait)
 	for (i = 0; i < PATCNN_SLOTS; i++) {
 		struct patcnn_job *job = patcnn_worker_job(worker, i);
 
-		if (!job || !patcnn_pool_may_run(pool, job, worker->cpu))
+		if (!job)
 			continue;
+		if (!patcnn_pool_may_run(pool, job, worker->cpu)) {
+			patcnn_worker_pass_on(job);
+			continue;
+		}
 		if (worker->busy) {
 			if (worker->slot == i)
 				return true;
@@ -174,6 +185,9 @@ static bool patcnn_worker_pick(struct patcnn_worker *worker, bool *wait)
 		if (patcnn_worker_claim(worker, i)) {
 			worker->slot = i;
 			worker->busy = true;
+			if (i == PATCNN_SLOT_HIGH)
+				patcnn_worker_pass_on(patcnn_worker_job(worker,
+								PATCNN_SLOT_NORMAL));
 			return true;
 		}
 		*wait = true;
@@ -252,7 +266,7 @@ static void patcnn_worker_fn(unsigned int cpu)
 			cond_resched();
 			continue;
 		}
-		if (worker->idle)
+		if (READ_ONCE(worker->idle))
 			break;
 		if (wait && !need_resched()) {
 			if (!spin_until)
