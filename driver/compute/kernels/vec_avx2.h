@@ -58,9 +58,26 @@ PAT_INLINE __m256i v_lanes(u32 m)
 	return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)m), bit), bit);
 }
 
+/* out of line, or every use would carry the scalar loads */
+static PAT_NOINLINE __attribute__((unused)) vf v_loadm_edge(const float *p, u32 m)
+{
+	union { vf v; float f[PAT_VL]; } x = { .v = _mm256_setzero_ps() };
+
+	for (u32 i = 0; i < PAT_VL; i++)
+		if (m >> i & 1)
+			x.f[i] = p[i];
+	return x.v;
+}
+
+/*
+ * Not VMASKMOVPS: emulators read all lanes, and processors take an assist, where a lane
+ * that is masked off lies in a page that is not there.
+ */
 PAT_INLINE vf v_loadm(const float *p, u32 m)
 {
-	return _mm256_maskload_ps(p, v_lanes(m));
+	if (pat_likely((m & 0xff) == 0xff))
+		return _mm256_loadu_ps(p);
+	return v_loadm_edge(p, m);
 }
 
 PAT_INLINE void v_storem(float *p, u32 m, vf v)
