@@ -95,6 +95,7 @@ struct pb_conv {
 	__u16 patterns;
 	/* FKW: percent of kernels kept; CSR: of weights; BLOCK: of positions. Default 60 */
 	__u16 keep;
+#define PB_KEEP_NOTHING	0xffff
 	/* BLOCK: default 4 by 4 */
 	__u16 block_out, block_in;
 	bool no_bias;

@@ -169,7 +169,7 @@ static void weights_block(struct pb *pb, const struct pb_conv *s, __u32 in, __u3
 
 void pb_weights(struct pb *pb, const struct pb_conv *spec, __u32 in, struct patcnn_weights *w)
 {
-	__u32 keep = spec->keep ? spec->keep : 60;
+	__u32 keep = spec->keep == PB_KEEP_NOTHING ? 0 : spec->keep ? spec->keep : 60;
 
 	memset(w, 0, sizeof(*w));
 	w->storage = spec->storage;

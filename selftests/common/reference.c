@@ -194,7 +194,8 @@ void ref_activate(const struct patcnn_activation *act, double *v, double *err)
 	up = fabs(act_value(act, a, b, x + e) - y);
 	down = fabs(act_value(act, a, b, x - e) - y);
 	*v = y;
-	*err = isnan(up) || isnan(down) ? INFINITY : fmax(up, down);
+	/* fmax() and comparisons drop a NaN: no bound may come of one. */
+	*err = isnan(x) || !isfinite(e) || isnan(up) || isnan(down) ? INFINITY : fmax(up, down);
 	*err += 4 * REF_EPS * fabs(y);
 	if (transcendental(act->kind))
 		*err += REF_FUNCTION * fabs(y) + 1e-7;

@@ -117,6 +117,11 @@ struct sum {
 
 static void sum_add(struct sum *s, double w, double x, double xerr)
 {
+	/* Sparse kernels skip zeros, dense ones make NaN of zero times infinity: both are right. */
+	if (w == 0 && !(isfinite(x) && isfinite(xerr))) {
+		s->err = INFINITY;
+		return;
+	}
 	s->v += w * x;
 	s->mag += fabs(w * x);
 	s->err += fabs(w) * xerr;

@@ -142,6 +142,28 @@ TEST_F_TIMEOUT(conv, as_in_nets, 300)
 	}
 }
 
+/* A layer that was pruned away: bias, residual and activation are left of it. */
+TEST_F(conv, nothing_kept)
+{
+	if (variant->storage == PATCNN_STORAGE_DENSE)
+		SKIP(return, "dense weights keep everything");
+	for (u32 i = 0; i < 24; i++) {
+		struct pb_conv c = { .out = 5 + i % 3 * 6, .kh = i % 4 + 1, .kw = 3, .pl = 1, .pr = 1,
+				     .sh = i % 3 + 1, .no_bias = i & 8, .keep = PB_KEEP_NOTHING,
+				     .storage = variant->storage, .act = i & 16 ? PATCNN_ACT_CLIP : 0,
+				     .a = -0.125f, .b = 0.125f };
+		char label[60];
+		struct pb pb;
+
+		snprintf(label, sizeof(label), "%s nothing kept, case %u",
+			 storage_names[variant->storage], i);
+		pb_init(&pb, i);
+		c.in = pb_input(&pb, 3, i < 4 ? 4 : 9, i < 4 ? 1 : 21);
+		pb_output(&pb, pb_conv(&pb, &c));
+		EXPECT_EQ(check_program(&pb, i, label), 0);
+	}
+}
+
 TEST_F_TIMEOUT(conv, random_geometry, 600)
 {
 	const struct rn_limits lim = { .channels = 24, .side = 40, .kernel = 9 };
