@@ -83,22 +83,32 @@ static int plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		const struct pat_conv *c, const struct pat_weights *w, u32 algo,
 		struct pat_conv_packed *k, struct pat_conv_info *info)
 {
+	int ret;
+
 	__builtin_memset(k, 0, sizeof(*k));
 	k->conv = *c;
 	k->algo = algo;
 	k->vl = isa->vl;
+	info->packed_bytes = 0;
 	switch (algo) {
 	case PAT_CONV_GEMV:
-		return pat_gemv_plan(isa, w, k, info);
+		ret = pat_gemv_plan(isa, w, k, info);
+		break;
 	case PAT_CONV_DEPTHWISE:
-		return pat_dw_plan(tune, k, info);
+		ret = pat_dw_plan(tune, k, info);
+		break;
 	case PAT_CONV_PATTERNS:
-		return pat_pats_plan(isa, tune, w, k, info);
+		ret = pat_pats_plan(isa, tune, w, k, info);
+		break;
 	case PAT_CONV_COLUMNS:
-		return pat_cols_plan(isa, tune, w, k, info);
+		ret = pat_cols_plan(isa, tune, w, k, info);
+		break;
 	default:
-		return pat_taps_plan(isa, tune, w, k, info);
+		ret = pat_taps_plan(isa, tune, w, k, info);
 	}
+	/* pat_conv_pack() works at the end of the packed memory: keep it aligned */
+	info->packed_bytes = pat_align(info->packed_bytes);
+	return ret;
 }
 
 static struct pat_tune defaults(const struct pat_tune *tune)

@@ -15,14 +15,29 @@ PAT_INLINE void zero_floats(float *d, u32 n)
 		v_storem(d + i, v_first(n - i), z);
 }
 
+/* reads s[0] to s[n - 1] and nothing else */
 PAT_INLINE void copy_floats(float *d, const float *s, u32 n)
 {
 	u32 i = 0;
 
 	for (; i + PAT_VL <= n; i += PAT_VL)
 		v_storeu(d + i, v_loadu(s + i));
-	if (i < n)
-		v_storem(d + i, v_first(n - i), v_loadm(s + i, v_first(n - i)));
+	if (i < n && n >= PAT_VL)
+		v_storeu(d + n - PAT_VL, v_loadu(s + n - PAT_VL));
+	else
+		for (; i < n; i++)
+			d[i] = s[i];
+}
+
+/* d[i] = s[2 i]; likewise up to s[2 n - 2] */
+PAT_INLINE void halve_floats(float *d, const float *s, u32 n)
+{
+	u32 i = 0;
+
+	for (; i + PAT_VL < n; i += PAT_VL)
+		v_storeu(d + i, v_even(v_loadu(s + 2 * i), v_loadu(s + 2 * i + PAT_VL)));
+	for (; i < n; i++)
+		d[i] = s[2 * i];
 }
 
 /* d[j] = row[x0 + j * step] for 0 <= j < n, zero outside of 0 <= x < w */
@@ -40,6 +55,8 @@ static PAT_NOINLINE void gather_row(float *d, u32 n, const float *row, u32 w, s3
 	row += x0 + (s32)(j0 * step);
 	if (step == 1)
 		copy_floats(d + j0, row, j1 - j0);
+	else if (step == 2)
+		halve_floats(d + j0, row, j1 - j0);
 	else
 		for (u32 j = j0; j < j1; j++)
 			d[j] = row[(j - j0) * step];
@@ -66,11 +83,6 @@ PAT_INLINE u32 gather_mask(s32 x0, u32 w, u32 i)
  */
 PAT_INLINE vf gather_vector(const float *s, u32 mask)
 {
-#ifndef PAT_VEC_AVX512
-	/* masks are free there only */
-	if (pat_likely(mask == PAT_ALL_LANES))
-		return v_loadu(s);
-#endif
 	return v_loadm(s, mask);
 }
 
@@ -132,12 +144,13 @@ static PAT_NOINLINE void gather_channel(const struct pat_conv_packed *k, const f
 		s32 y0 = (s32)(row * c->stride_h + ph / p->phases_x) - p->origin_y;
 		s32 x0 = first + (s32)(ph % p->phases_x);
 
-		if (sx == 1 && p->content <= GATHER_VECTORS * PAT_VL) {
+		/* masks are free there only; elsewhere edges are handled row by row */
+		if (PAT_VL == 16 && sx == 1 && p->content <= GATHER_VECTORS * PAT_VL) {
 			gather_rows(d, p->pitch, src, c->in.pitch, y0, c->stride_h,
 				    c->in.h, total, p->content, x0, c->in.w, 1);
 			continue;
 		}
-		if (sx == 2 && p->content <= GATHER_VECTORS * PAT_VL) {
+		if (PAT_VL == 16 && sx == 2 && p->content <= GATHER_VECTORS * PAT_VL) {
 			gather_rows(d, p->pitch, src, c->in.pitch, y0, c->stride_h,
 				    c->in.h, total, p->content, x0, c->in.w, 2);
 			continue;
