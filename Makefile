@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 
 sub = $(MAKE) -C $(1) BUILD=$(BUILD) CC="$(CC)" PKG_CONFIG="$(PKG_CONFIG)"
 
-.PHONY: help all compute lib tools modules run check fuzz bench bench-quick \
+.PHONY: help all compute lib tools modules run check fuzz verify-zoo bench bench-quick \
 	install modules_install dkms_install dkms_uninstall clean
 
 help:
@@ -37,6 +37,7 @@ help:
 	@echo '  ARCH=arm64          on QEMU aarch64'
 	@echo '  MODEL=x.patcnn INPUT=a.png  one'"'"'s own'
 	@echo 'make check          all tests: host, QEMU x86-64, QEMU arm64'
+	@echo 'make verify-zoo     every layer of eight nets against an independent runtime'
 	@echo 'make bench          the benchmark against other runtimes (bench-quick: under 5 minutes)'
 	@echo 'make fuzz           a million mutated programs through validator and executor'
 	@echo 'make all            libpatcnn and the patcnn command, in build/ARCH'
@@ -76,6 +77,10 @@ check:
 fuzz:
 	tools/deps check
 	$(call sub,selftests/fuzz) fuzz
+
+verify-zoo: all
+	tools/deps train
+	tools/verify-zoo $(BUILD)/patcnn
 
 bench bench-quick:
 	tools/deps bench
