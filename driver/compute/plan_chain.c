@@ -88,12 +88,21 @@ static void stage_of(const struct pat_builder *b, u32 index, struct stage *s)
 		s->macs = out->c * (u64)out->h * out->w * (w->kernel_h + w->kernel_w);
 }
 
+/* Arithmetic of @rows rows made @run rows at a time: a short run leaves vectors unfilled. */
+static u64 row_work(const struct pat_builder *b, const struct stage *s, u64 rows, u32 run)
+{
+	u64 macs = s->macs / s->out_h * rows;
+
+	return macs + macs * 3 * b->plan->opts.isa->lanes / ((u64)run * s->out_w);
+}
+
 static u64 single_cost(const struct pat_builder *b, const struct stage *s)
 {
 	u64 in = 4 * s->in_row * s->in_h, out = 4 * s->out_row * s->out_h;
 	u64 passes = 1 + in / (cache_bytes(b) / 2);
 
-	return s->macs + traffic(b, in, in) + traffic(b, out, out) +
+	return row_work(b, s, s->out_h, (s->out_h + passes - 1) / passes) +
+	       traffic(b, in, in) + traffic(b, out, out) +
 	       traffic(b, passes * s->weight_bytes, s->weight_bytes);
 }
 
@@ -155,16 +164,6 @@ static bool find_rows(const struct pat_builder *b, const struct stage *s, u32 co
 	return true;
 }
 
-/* Arithmetic of stage @k: halos of tiles, and vectors that a short run does not fill. */
-static u64 stage_work(const struct pat_builder *b, const struct stage *s, u32 tile_rows,
-		      u32 tiles, u32 sub_rows)
-{
-	u64 macs = s->macs / s->out_h * tile_rows * tiles;
-	u64 pixels = (u64)sub_rows * s->out_w;
-
-	return macs + macs * 3 * b->plan->opts.isa->lanes / (pixels ? pixels : 1);
-}
-
 static bool chain_cost(const struct pat_builder *b, const struct stage *s, u32 count,
 		       struct fit *fit)
 {
@@ -178,7 +177,7 @@ static bool chain_cost(const struct pat_builder *b, const struct stage *s, u32 c
 	passes = (height + fit->sub_rows - 1) / fit->sub_rows;
 	fit->cost = traffic(b, in, in) + traffic(b, out, out);
 	for (k = 0; k < count; k++) {
-		fit->cost += stage_work(b, &s[k], need[k], fit->tiles, sub[k]);
+		fit->cost += row_work(b, &s[k], (u64)need[k] * fit->tiles, sub[k]);
 		fit->cost += traffic(b, passes * s[k].weight_bytes, 0);
 		/* Written, read, and the rows that are carried moved once more. */
 		if (k + 1 < count)
