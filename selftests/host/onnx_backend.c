@@ -31,7 +31,7 @@
 #define HALF		1e-3
 #define ABSOLUTE	1e-5
 
-/* Models of each operator that must agree. Those refused are of 3-D data, integers or modes not in the list. */
+/* Models of each operator that must agree; those refused have 3-D data, integers, rare modes. */
 static const struct {
 	const char *op;
 	unsigned int floor;
@@ -221,7 +221,8 @@ static bool compare(const struct test *t, const struct hr *h, struct arena *a, c
 		want = file.p ? stored(a, &file, &shape, &half) : NULL;
 		free(file.p);
 		if (!want || !shape_matches(p, &shape)) {
-			printf("# %s: output %zu has another shape, or none is stored\n", t->name, o);
+			printf("# %s: output %zu has another shape, or none is stored\n", t->name,
+			       o);
 			return false;
 		}
 		n = (size_t)shape_elements(&shape);
@@ -438,7 +439,8 @@ static unsigned int floor_of(const char *op)
 
 int main(int argc, char **argv)
 {
-	static const char *const sets[] = { "node", "pytorch-converted", "pytorch-operator", "simple" };
+	static const char *const sets[] = { "node", "pytorch-converted", "pytorch-operator",
+					    "simple" };
 	const char *only = argc > 1 ? argv[1] : NULL;
 	unsigned int others = 0, pass = 0, fail = 0, refused = 0, bad = 0, i;
 

@@ -373,7 +373,8 @@ static void report(const struct prune_model *m, bool layers)
 	unsigned int i;
 
 	if (layers)
-		printf("\n%-32s %-17s %-32s %6s %9s %9s %9s %9s\n", "layer", "weights", "rule", "norm",
+		printf("\n%-32s %-17s %-32s %6s %9s %9s %9s %9s\n",
+		       "layer", "weights", "rule", "norm",
 		       "weights", "kept", "MACs", "kept");
 	for (i = 0; i < m->count; i++) {
 		const struct prune_target *t = &m->targets[i];
@@ -387,7 +388,8 @@ static void report(const struct prune_model *m, bool layers)
 		macs_kept += t->positions * (double)t->kept;
 		if (!layers)
 			continue;
-		snprintf(shape, sizeof(shape), "%ux%ux%ux%u", l->out, l->in, l->kernel_h, l->kernel_w);
+		snprintf(shape, sizeof(shape), "%ux%ux%ux%u", l->out, l->in, l->kernel_h,
+			 l->kernel_w);
 		rule_text(&t->rule, rule, sizeof(rule));
 		printf("%-32s %-17s %-32s %5.1f%% %9s", t->name, shape, rule,
 		       t->energy_before > 0 ? 100 * sqrt(t->energy_after / t->energy_before) : 100,

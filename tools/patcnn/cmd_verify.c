@@ -288,7 +288,9 @@ static void compare(struct layer *l, const struct verify_value *want)
 /* What is small throughout, as scores far from 1 are, has the rounding of what it was made of. */
 static bool layer_ok(const struct verify *v, const struct layer *l)
 {
-	return !l->shape_differs && l->max_error <= v->tolerance * (l->scale > 1e-2 ? l->scale : 1e-2);
+	double scale = l->scale > 1e-2 ? l->scale : 1e-2;
+
+	return !l->shape_differs && l->max_error <= v->tolerance * scale;
 }
 
 static bool report(const struct verify *v)
@@ -317,7 +319,7 @@ static bool report(const struct verify *v)
 		printf("%s: first difference in '%s': another number of elements\n", v->program,
 		       value_name(v, bad->tensor));
 	else if (bad)
-		printf("%s: first difference in '%s': max error %.3g, mean %.3g, largest value %.4g\n",
+		printf("%s: first difference in '%s': max error %.3g, mean %.3g, largest %.4g\n",
 		       v->program, value_name(v, bad->tensor), bad->max_error, bad->mean_error,
 		       bad->scale);
 	if (!bad)

@@ -15,7 +15,9 @@ struct folded fold_output(struct graph *g, struct value *out)
 	struct folded r = { .c = arena_alloc(g->arena, sizeof(*r.c)) };
 	int64_t count = shape_elements(&out->shape);
 
-	if (count < 0 || (g->folded += (uint64_t)count) > MAX_FOLDED)
+	if (count > 0)
+		g->folded += (uint64_t)count;
+	if (count < 0 || g->folded > MAX_FOLDED)
 		arena_fail(g->arena, "folding the constants of '%s' takes too much memory",
 			   out->name);
 	r.c->count = (size_t)count;
@@ -221,7 +223,8 @@ int fold_gather(struct graph *g, struct node *n)
 	for (o = 0; o < outer; o++)
 		for (i = 0; i < index->constant->count; i++) {
 			int64_t at = index->constant->i[i];
-			size_t from = (o * (size_t)size + (size_t)(at < 0 ? at + size : at)) * inner;
+			size_t row = (size_t)(at < 0 ? at + size : at);
+			size_t from = (o * (size_t)size + row) * inner;
 			size_t to = (o * index->constant->count + i) * inner;
 
 			for (k = 0; k < inner; k++) {

@@ -96,7 +96,7 @@ struct node {
 	struct act act;
 	/** @residual: added before @act; convolutions only. */
 	struct value *residual;
-	/** @reported: an issue names this node, or one that it reads from: passes leave it alone. */
+	/** @reported: an issue names this node or one it reads from: passes leave it alone. */
 	bool reported;
 };
 

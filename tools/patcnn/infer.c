@@ -205,7 +205,8 @@ int infer_gemm(struct graph *g, struct node *n)
 	s.dim[0] = a->shape.dim[ta ? 1 : 0];
 	s.dim[1] = b->shape.dim[tb ? 0 : 1];
 	c = s;
-	if (node_in(n, 2) && (!shape_broadcast(&c, &node_in(n, 2)->shape) || !shape_equal(&c, &s))) {
+	if (node_in(n, 2) &&
+	    (!shape_broadcast(&c, &node_in(n, 2)->shape) || !shape_equal(&c, &s))) {
 		issue(g, n, "C", "does not broadcast to %s", shape_text(g, &s));
 		return 0;
 	}

@@ -43,8 +43,8 @@ int infer_reshape(struct graph *g, struct node *n)
 			hole = i;
 			continue;
 		}
-		if (s.dim[i] < 0 || s.dim[i] > SHAPE_MAX_ELEMENTS ||
-		    (known *= s.dim[i]) > SHAPE_MAX_ELEMENTS) {
+		known = s.dim[i] < 0 || s.dim[i] > SHAPE_MAX_ELEMENTS ? -1 : known * s.dim[i];
+		if (known < 0 || known > SHAPE_MAX_ELEMENTS) {
 			known = -1;
 			break;
 		}

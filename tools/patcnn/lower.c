@@ -15,8 +15,8 @@ static bool fill_shape(struct lower *l, const struct shape *s, struct tensor_sha
 	memset(t, 0, sizeof(*t));
 	if (s->rank > PATCNN_MAX_RANK) {
 		if (l->n && !l->n->reported)
-			issue(l->g, l->n, "", "a tensor has %d dimensions; %d are supported", s->rank,
-			      PATCNN_MAX_RANK);
+			issue(l->g, l->n, "", "a tensor has %d dimensions; %d are supported",
+			      s->rank, PATCNN_MAX_RANK);
 		t->rank = 1;
 		t->dim[0] = 1;
 		return false;
@@ -199,7 +199,8 @@ static struct patcnn_array channel_array(struct lower *l, const float *f, unsign
 	if (!n)
 		return none;
 	if (n != 1 && n != channels) {
-		issue(l->g, NULL, "", "%s has %u entries, the input %u channels", what, n, channels);
+		issue(l->g, NULL, "", "%s has %u entries, the input %u channels", what, n,
+		      channels);
 		return none;
 	}
 	all = arena_array(l->g->arena, channels, sizeof(*all));
@@ -233,7 +234,8 @@ static void lower_input(struct lower *l, struct value *v)
 	mean = channel_array(l, o->mean, o->n_mean, channels, "--mean");
 	scale = channel_array(l, o->scale, o->n_scale, channels, "--scale");
 	if (o->input_bgr && channels != 3)
-		issue(l->g, NULL, "", "--bgr: input '%s' has %u channels, not 3", v->name, channels);
+		issue(l->g, NULL, "", "--bgr: input '%s' has %u channels, not 3", v->name,
+		      channels);
 	out = program_tensor(l->w, arena_printf(l->g->arena, "%s/planes", v->name),
 			     PATCNN_DTYPE_F32, PATCNN_ROLE_INTERMEDIATE, PATCNN_LAYOUT_CHW, &t);
 	op = program_operator(l->w, v->name, PATCNN_OP_CONVERT, &in, 1, out);

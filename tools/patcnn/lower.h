@@ -54,7 +54,7 @@ bool window_shape(struct lower *l, const struct shape *s, struct tensor_shape *t
 uint32_t tensor_of(struct lower *l, struct value *v);
 /* Under another shape of as many elements. */
 uint32_t tensor_as(struct lower *l, struct value *v, const struct tensor_shape *t);
-/* The tensor that @n's operator writes; if its shape is not the value's own, finish_output() follows. */
+/* The tensor @n's operator writes; finish_output() follows if that is not the value's shape. */
 uint32_t output_as(struct lower *l, struct node *n, const struct tensor_shape *t);
 void finish_output(struct lower *l, struct node *n, uint32_t written);
 /* An unnamed intermediate. */

@@ -115,7 +115,8 @@ static int64_t read_dim(struct reader *r, const struct value *v, size_t i,
 	/* The first dimension is the batch, and a program has a batch of one. */
 	if (i == 0)
 		return 1;
-	issue(r->g, NULL, "", "input '%s': dimension %zu%s%s is not fixed: give it with --shape %s=N",
+	issue(r->g, NULL, "",
+	      "input '%s': dimension %zu%s%s is not fixed: give it with --shape %s=N",
 	      v->name, i, *name ? " " : "", name, *name ? name : v->name);
 	return -1;
 }

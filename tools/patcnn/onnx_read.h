@@ -28,7 +28,7 @@ struct read_options {
 
 struct ProtobufCMessageDescriptor;
 
-/* Parse @size bytes of ONNX into @g. Unsupported things become issues; unreadable bytes arena_fail(). */
+/* Parse ONNX into @g. What is not supported becomes an issue; unreadable bytes arena_fail(). */
 void onnx_read(struct graph *g, const void *bytes, size_t size, const struct read_options *opts);
 
 /*

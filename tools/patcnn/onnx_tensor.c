@@ -175,7 +175,7 @@ struct constant *onnx_tensor(struct arena *a, const Onnx__TensorProto *t,
 	if ((t->has_data_location &&
 	     t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL) ||
 	    t->n_external_data) {
-		*why = "its data is in another file (external data): save the model with the weights inside";
+		*why = "its data is in another file (external data): save the model as one file";
 		return NULL;
 	}
 	if (!width) {

@@ -112,7 +112,7 @@ struct lower;
 
 struct op_info {
 	const char *name;
-	/* Set shape and type of the outputs; shapes of all inputs are known. False: cannot; reported. */
+	/* Shape and type of the outputs from the known ones of the inputs. False: reported. */
 	int (*infer)(struct graph *g, struct node *n);
 	/* Compute the outputs; all inputs are constants. False: leave the node as it is. */
 	int (*fold)(struct graph *g, struct node *n);

@@ -155,7 +155,7 @@ static void fold_norm(const Onnx__GraphProto *g, const Onnx__NodeProto *n, struc
 		for (o = 0; o < t->layer.out; o++) {
 			float s = get_element(scale, o) / sqrtf(get_element(var, o) + 1e-5f);
 
-			/* A filter that is scaled to nothing still has an order among its weights. */
+			/* A filter scaled to nothing still has an order among its weights. */
 			if (!isfinite(s) || fabsf(s) < 1e-12f)
 				s = 1e-12f;
 			for (k = 0; k < each; k++)

@@ -262,7 +262,8 @@ struct block {
 	unsigned int o0, o1, i0, i1, pos;
 };
 
-static struct block block_at(const struct prune_layer *l, const struct prune_rule *r, uint64_t index)
+static struct block block_at(const struct prune_layer *l, const struct prune_rule *r,
+			     uint64_t index)
 {
 	unsigned int taps = l->kernel_h * l->kernel_w;
 	unsigned int columns = (l->in + r->block_in - 1) / r->block_in;

@@ -254,7 +254,8 @@ static bool run_script(const struct verify_model *m)
 	}
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return true;
-	complain("onnxruntime did not run the model (npm install --prefix ~/.cache/patcnn/onnxruntime --ignore-scripts onnxruntime-node)");
+	complain("onnxruntime did not run the model; it is installed by: "
+		 "npm install --prefix ~/.cache/patcnn/onnxruntime --ignore-scripts onnxruntime-node");
 	return false;
 }
 

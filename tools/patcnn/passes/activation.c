@@ -168,8 +168,8 @@ void pass_activation(struct graph *g)
 	for_each_node_safe(n, next, g) {
 		v = node_in(n, 0);
 		before = v ? v->producer : NULL;
-		if (n->reported || !before || before->reported || v->uses != 1 || before->act.kind ||
-		    !takes_activation(before) || before->out[0] != v || !act_of(g, n, &act))
+		if (n->reported || !before || before->reported || v->uses != 1 ||
+		    before->act.kind || !takes_activation(before) || before->out[0] != v || !act_of(g, n, &act))
 			continue;
 		before->act = act;
 		v->name = n->out[0]->name;

@@ -37,7 +37,8 @@ bool norm_constants(struct graph *g, struct node *n, float **scale, float **shif
 	for (i = 0; i < 4; i++) {
 		p[i] = channel_floats(node_in(n, i + 1), channels);
 		if (!p[i]) {
-			issue(g, n, "scale", "bias, mean and variance must be constant, one a channel");
+			issue(g, n, "scale",
+			      "bias, mean and variance must be constant, one a channel");
 			return false;
 		}
 	}
@@ -86,7 +87,8 @@ static bool affine_of(struct graph *g, struct node *n, const struct value *x, in
 
 	a->channels = x->shape.dim[axis];
 	if (n->op == OP_BatchNormalization)
-		return axis == 1 && node_in(n, 0) == x && norm_constants(g, n, &a->scale, &a->shift);
+		return axis == 1 && node_in(n, 0) == x &&
+		       norm_constants(g, n, &a->scale, &a->shift);
 	other = node_in(n, 0) == x ? node_in(n, 1) : node_in(n, 0);
 	if (!other || !shape_equal(&n->out[0]->shape, &x->shape))
 		return false;
@@ -233,7 +235,7 @@ static void matmul_to_gemm(struct graph *g, struct node *n)
 	widen(g, n);
 }
 
-/* alpha and beta into constant weights and bias, and a bias of one row or element into a full one. */
+/* alpha and beta into weights and bias; a bias of one element into one for each column. */
 static void normalise_gemm(struct graph *g, struct node *n)
 {
 	float alpha = attr_float(n, "alpha", 1), beta = attr_float(n, "beta", 1);

@@ -48,7 +48,7 @@ void pass_batch(struct graph *g)
 	for_each_node_safe(n, next, g)
 		if ((n->op == OP_Conv || n->op == OP_ConvTranspose ||
 		     n->op == OP_InstanceNormalization) && !n->reported &&
-		    node_in(n, 0) && node_in(n, 0)->shape.rank > 2 && node_in(n, 0)->shape.dim[0] > 1 &&
-		    n->out[0]->shape.rank > 2)
+		    node_in(n, 0) && node_in(n, 0)->shape.rank > 2 &&
+		    node_in(n, 0)->shape.dim[0] > 1 && n->out[0]->shape.rank > 2)
 			per_image(g, n);
 }

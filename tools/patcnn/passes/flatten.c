@@ -17,8 +17,8 @@ void pass_flatten(struct graph *g)
 		if (n->op != OP_Gemm || n->reported || !v || !w || w->shape.rank != 2 ||
 		    shape_elements(&v->shape) != w->shape.dim[attr_int(n, "transB", 0) ? 1 : 0])
 			continue;
-		while (v->producer && !v->producer->reported && !v->producer->act.kind && node_in(v->producer, 0) &&
-		       !v->is_output &&
+		while (v->producer && !v->producer->reported && !v->producer->act.kind &&
+		       node_in(v->producer, 0) && !v->is_output &&
 		       (v->producer->op == OP_Reshape || v->producer->op == OP_Flatten ||
 			v->producer->op == OP_Squeeze || v->producer->op == OP_Unsqueeze))
 			v = node_in(v->producer, 0);

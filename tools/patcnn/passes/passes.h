@@ -10,7 +10,7 @@
 void pass_dead(struct graph *g);
 /* Shapes and constants forward; nodes that change nothing disappear. */
 void pass_propagate(struct graph *g);
-/* Gelu, SiLU, HardSwish, Mish, HardSigmoid and LayerNormalization from what exporters made of them. */
+/* Gelu, SiLU, HardSwish, Mish, HardSigmoid and LayerNormalization from their formulas. */
 void pass_recognise(struct graph *g);
 /* Operators the program format has no word for become several it has. */
 void pass_expand(struct graph *g);
