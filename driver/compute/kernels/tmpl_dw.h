@@ -73,13 +73,16 @@ PAT_INLINE void dw_sweep(const struct dw_job *j, const int KH, const int KW, con
 					/* a column's broadcasts at a time, or all would be spilled */
 					__asm__ volatile("" : "+r"(wp));
 					PAT_UNROLL
-					for (int i = 0; i < R + (KH - 1 - py) / SH; i++) {
-						vf v = v_loadu(s + i * p->pitch);
+					for (int i = 0; i < R + KH - 1; i++) {
+						vf v;
 
+						if (i > R - 1 + (KH - 1 - py) / SH)
+							continue;
+						v = v_loadu(s + i * p->pitch);
 						v_keep(v);
 						PAT_UNROLL
-						for (int q = 0; q <= (KH - 1 - py) / SH; q++)
-							if (i - q >= 0 && i - q < R) {
+						for (int q = 0; q < KH; q++)
+							if (q * SH + py < KH && i - q >= 0 && i - q < R) {
 								const int t = (q * SH + py) * KW + kx;
 
 								acc[i - q] = v_fma(held ? w[t] : v_set1(wp[t]),
