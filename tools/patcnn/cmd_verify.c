@@ -146,7 +146,7 @@ static float channel_value(const struct pat_program *p, const struct patcnn_arra
 }
 
 /* What the ONNX model gets for input @i: the definition of CONVERT, in plain loops. */
-static float *model_input(const struct verify *v, uint32_t i)
+static float *model_input(const struct verify *v, uint32_t i, bool channels_last)
 {
 	const struct pat_program *p = &v->file.prog;
 	const struct patcnn_tensor *t = model_file_io(&v->file, v->file.inputs[i]);
@@ -165,7 +165,8 @@ static float *model_input(const struct verify *v, uint32_t i)
 			float x = t->dtype == PATCNN_DTYPE_U8 ? ((uint8_t *)v->io[i])[at] :
 								((float *)v->io[i])[at];
 
-			out[(size_t)c * plane + k] = op ? (x - mean) * scale : x;
+			at = channels_last ? (size_t)k * t->c + c : (size_t)c * plane + k;
+			out[at] = op ? (x - mean) * scale : x;
 		}
 	}
 	return out;
@@ -330,10 +331,28 @@ static bool report(const struct verify *v)
 	return !bad && compared;
 }
 
+static struct verify_value runtime_input(const struct verify *v, const struct verify_model *m,
+					 uint32_t i, uint32_t *dims)
+{
+	const struct patcnn_tensor *t = model_file_io(&v->file, v->file.inputs[i]);
+	const char *name = v->file.prog.strings + t->name;
+	bool last = t->rank == 4 && verify_model_channels_last(m, name);
+
+	memcpy(dims, t->shape, sizeof(t->shape));
+	if (last) {
+		dims[1] = t->shape[2];
+		dims[2] = t->shape[3];
+		dims[3] = t->shape[1];
+	}
+	return (struct verify_value){ name, model_input(v, i, last), tensor_elements(t), t->rank,
+				      dims };
+}
+
 static bool run(struct verify *v)
 {
 	struct verify_model *m = verify_model_open(v->onnx);
 	struct verify_value inputs[PAT_MAX_IO] = { 0 }, *outputs;
+	uint32_t dims[PAT_MAX_IO][PATCNN_MAX_RANK];
 	bool ok = m;
 	unsigned int i;
 
@@ -342,13 +361,9 @@ static bool run(struct verify *v)
 	find_layers(v, m);
 	outputs = xcalloc(v->n_layers + 1, sizeof(*outputs));
 	for (i = 0; ok && i < v->file.input_count; i++) {
-		const struct patcnn_tensor *t = model_file_io(&v->file, v->file.inputs[i]);
-
 		ok = make_input(v, i);
 		if (ok)
-			inputs[i] = (struct verify_value){ v->file.prog.strings + t->name,
-							   model_input(v, i), tensor_elements(t),
-							   t->rank, t->shape };
+			inputs[i] = runtime_input(v, m, i, dims[i]);
 	}
 	for (i = 0; i < v->n_layers; i++)
 		outputs[i].name = value_name(v, v->layers[i].tensor);

@@ -17,6 +17,7 @@ static void run_passes(struct graph *g)
 	pass_dead(g);
 	pass_propagate(g);
 	pass_dead(g);
+	pass_input_layout(g);
 	pass_recognise(g);
 	pass_pad(g);
 	pass_affine(g);

@@ -51,6 +51,8 @@ struct value {
 	/** @uses: readers, graph outputs included. */
 	unsigned int uses;
 	bool is_input;
+	/** @channels_last: an input whose buffer holds [h][w][c], whatever @shape says. */
+	bool channels_last;
 	bool is_output;
 	/** @tensor: lowering: index in the program plus one. */
 	unsigned int tensor;

@@ -213,6 +213,7 @@ static void lower_input(struct lower *l, struct value *v)
 {
 	const struct lower_options *o = l->opts;
 	bool u8 = o->input_u8 || v->dtype == ONNX_UINT8;
+	bool hwc = o->input_hwc || v->channels_last;
 	struct patcnn_array mean, scale;
 	struct patcnn_operator *op;
 	struct tensor_shape t;
@@ -225,8 +226,8 @@ static void lower_input(struct lower *l, struct value *v)
 	}
 	in = program_tensor(l->w, v->name, u8 ? PATCNN_DTYPE_U8 : PATCNN_DTYPE_F32,
 			    PATCNN_ROLE_INPUT,
-			    o->input_hwc ? PATCNN_LAYOUT_HWC : PATCNN_LAYOUT_CHW, &t);
-	if (!u8 && !o->input_hwc && !o->input_bgr && !o->n_mean && !o->n_scale) {
+			    hwc ? PATCNN_LAYOUT_HWC : PATCNN_LAYOUT_CHW, &t);
+	if (!u8 && !hwc && !o->input_bgr && !o->n_mean && !o->n_scale) {
 		add_view(l, v, &t, in);
 		return;
 	}

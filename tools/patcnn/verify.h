@@ -22,6 +22,8 @@ struct verify_value {
 struct verify_model;
 struct verify_model *verify_model_open(const char *path);
 bool verify_model_has(const struct verify_model *m, const char *name);
+/* Whether the model takes input @name with the channels last and transposes it itself. */
+bool verify_model_channels_last(const struct verify_model *m, const char *name);
 void verify_model_close(struct verify_model *m);
 
 /*

@@ -101,6 +101,30 @@ bool verify_model_has(const struct verify_model *m, const char *name)
 	return *name && bsearch(&name, m->names, m->count, sizeof(*m->names), by_name);
 }
 
+bool verify_model_channels_last(const struct verify_model *m, const char *name)
+{
+	static const int64_t want[] = { 0, 3, 1, 2 };
+	const Onnx__GraphProto *g = m->proto->graph;
+	bool last = false;
+	size_t i, k;
+
+	for (i = 0; i < g->n_node; i++) {
+		const Onnx__NodeProto *n = g->node[i];
+
+		for (k = 0; k < n->n_input; k++)
+			if (!strcmp(n->input[k], name))
+				break;
+		if (k == n->n_input)
+			continue;
+		last = n->op_type && !strcmp(n->op_type, "Transpose") && n->n_attribute == 1 &&
+		       n->attribute[0]->n_ints == 4 &&
+		       !memcmp(n->attribute[0]->ints, want, sizeof(want));
+		if (!last)
+			break;
+	}
+	return last;
+}
+
 /* ---- files between the processes ---- */
 
 static bool put(const struct verify_model *m, const char *name, const void *data, size_t size)

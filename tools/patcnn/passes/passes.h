@@ -10,6 +10,8 @@
 void pass_dead(struct graph *g);
 /* Shapes and constants forward; nodes that change nothing disappear. */
 void pass_propagate(struct graph *g);
+/* Inputs that are transposed from channels last to channels first say so themselves. */
+void pass_input_layout(struct graph *g);
 /* Gelu, SiLU, HardSwish, Mish, HardSigmoid and LayerNormalization from their formulas. */
 void pass_recognise(struct graph *g);
 /* Operators the program format has no word for become several it has. */
