@@ -63,6 +63,8 @@ struct pat_conv_packed {
 	u32 units;
 	u32 block;
 	u32 blocks;
+	/** @ahead: prefetch what later taps read. */
+	u32 ahead;
 	/** @batch: units that pass over the blocks together. */
 	u32 batch;
 	u32 class_count;

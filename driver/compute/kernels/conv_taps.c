@@ -104,6 +104,11 @@ int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 		   k->panel.halo_rows * pat_min(k->panel.pitch, 2 * tile_vectors(isa, 4) * isa->vl) : 0)) * 4 * nph;
 	touched = pat_min(touched, k->panel.plane * 4 * nph);
 	k->block = t->block ? t->block : pat_max(t->l1_bytes * 3 / 4 / touched, 16);
+	/* sparse kernels jump about in a panel of wide rows: rather fewer blocks, and prefetch */
+	k->ahead = w->storage != PATCNN_STORAGE_DENSE && isa->vl == 16 && k->panel.halo_rows &&
+		   k->panel.pitch > isa->vl;
+	if (k->ahead && !t->block)
+		k->block = pat_max(k->block, 128);
 	k->blocks = pat_div_up(per_group, k->block);
 	k->block = pat_div_up(per_group, k->blocks);
 	if (c->groups > 1) {

@@ -86,7 +86,8 @@ PAT_INLINE void taps_finish(const struct taps_job *j, vf *acc, u32 g, const int 
 	}
 }
 
-PAT_INLINE void taps_tile(const struct taps_job *j, u32 g0, u32 g1, const int T, const int G)
+PAT_INLINE void taps_tile(const struct taps_job *j, u32 g0, u32 g1, const int T, const int G,
+			  const bool ahead)
 {
 	const u8 *base = (const u8 *)j->k;
 	const float *panel = j->panel;
@@ -121,6 +122,14 @@ PAT_INLINE void taps_tile(const struct taps_job *j, u32 g0, u32 g1, const int T,
 
 			/* the stream comes from far away, and passes only once per tile */
 			pat_prefetch(s + 1024);
+			if (ahead) {
+				/* so does what the tap after the next seven reads */
+				const float *p = panel + *(const u32 *)(s + 8 * (4 + 4 * G));
+
+				PAT_UNROLL
+				for (int t = 0; t <= T; t++)
+					pat_prefetch(p + t * PAT_VL);
+			}
 			if (G == 1) {
 				vf wv = v_set1(w[0]);
 
@@ -173,8 +182,18 @@ PAT_INLINE void taps_tile(const struct taps_job *j, u32 g0, u32 g1, const int T,
 #define TAPS_DEFINE(T, G)							\
 static PAT_HOT void taps_##T##x##G(const struct taps_job *j, u32 g0, u32 g1)	\
 {										\
-	taps_tile(j, g0, g1, T, G);						\
+	taps_tile(j, g0, g1, T, G, false);					\
 }
+/* sparse kernels on panels that the first-level cache does not hold */
+#define TAPS_DEFINE_AHEAD(T, G)							\
+static PAT_HOT void taps_ahead_##T##x##G(const struct taps_job *j, u32 g0, u32 g1) \
+{										\
+	taps_tile(j, g0, g1, T, G, true);					\
+}
+#define TAPS_CASE_AHEAD(T, G)							\
+	case (T) * 16 + (G):							\
+		taps_ahead_##T##x##G(j, g0, g1);				\
+		return;
 #define TAPS_CASE(T, G)								\
 	case (T) * 16 + (G):							\
 		taps_##T##x##G(j, g0, g1);					\
@@ -193,10 +212,22 @@ static PAT_HOT void taps_##T##x##G(const struct taps_job *j, u32 g0, u32 g1)	\
 #define TAPS_ALL(X) TAPS_SMALL(X)
 #endif
 
+#if PAT_VL == 16
+#define TAPS_AHEAD(X) X(4, 4) X(5, 4) X(6, 4)
+#else
+#define TAPS_AHEAD(X)
+#endif
+
 TAPS_ALL(TAPS_DEFINE)
+TAPS_AHEAD(TAPS_DEFINE_AHEAD)
 
 static void taps_dispatch(const struct taps_job *j, u32 tile, u32 size, u32 g0, u32 g1)
 {
+	if (j->k->ahead) {
+		switch (tile * 16 + size) {
+		TAPS_AHEAD(TAPS_CASE_AHEAD)
+		}
+	}
 	switch (tile * 16 + size) {
 	TAPS_ALL(TAPS_CASE)
 	}
