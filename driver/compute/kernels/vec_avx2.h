@@ -65,7 +65,8 @@ static PAT_NOINLINE __attribute__((unused)) vf v_loadm_edge(const float *p, u32 
 
 	for (u32 i = 0; i < PAT_VL; i++)
 		if (m >> i & 1)
-			x.f[i] = p[i];
+			/* volatile: or the compiler makes a masked load of it again */
+			x.f[i] = *(const volatile float *)(p + i);
 	return x.v;
 }
 
