@@ -110,6 +110,11 @@ static u32 part_of(u32 m, u32 i)
 	return i < 3 ? m & 0x49 << i : 0;
 }
 
+static bool has_part(u32 m, u32 part)
+{
+	return part_of(m, 0) == part || part_of(m, 1) == part || part_of(m, 2) == part;
+}
+
 static u32 *put_kernel(u32 *o, const struct pat_conv_packed *k, const struct pat_expand *e,
 		       u32 ch0, u32 ch, u32 m)
 {
@@ -126,9 +131,10 @@ void pat_pats_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
 	const struct pat_conv *c = &k->conv;
 	u32 icg = c->in.c / c->groups, ocg = c->out.c / c->groups, n = c->out.c;
 	struct pat_class *cls = k->classes;
-	u64 at = pat_align(sizeof(*k)), *ptr, used = 0;
+	/* the usual patterns are always there, in front: tmpl_pats.h counts on it */
+	u64 at = pat_align(sizeof(*k)), *ptr, used = 0xff;
 	u8 *base = (u8 *)k;
-	u32 *filters, *bias, *list;
+	u32 *filters, *bias, *list, *mask = g->b.value;
 
 	(void)isa;
 	k->class_count = 1;
@@ -170,17 +176,15 @@ void pat_pats_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
 
 			ptr[(u64)b * (n + 1) + i] = at;
 			pat_expand_slot(c, w, g->sort[i].slot, &g->a);
+			for (u32 ch = from; ch < to; ch++)
+				mask[ch] = mask_of(&g->a, ch);
 			for (u32 p = 0; p < k->body_count; p++) {
 				for (u32 ch = from; ch < to; ch++) {
-					u32 m = mask_of(&g->a, ch);
-
-					for (u32 q = 0; q < 3; q++) {
-						if (part_of(m, q) != list[p])
-							continue;
-						o = put_kernel(o, k, &g->a, filters[i] / ocg * icg, ch,
-							       list[p]);
-						count[p]++;
-					}
+					/* cheap tests first: most kernels are not there, or another's */
+					if ((mask[ch] & list[p]) != list[p] || !has_part(mask[ch], list[p]))
+						continue;
+					o = put_kernel(o, k, &g->a, filters[i] / ocg * icg, ch, list[p]);
+					count[p]++;
 				}
 			}
 			at = (u64)((u8 *)o - base);

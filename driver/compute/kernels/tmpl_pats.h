@@ -50,20 +50,28 @@ PAT_INLINE void pats_body(vf *acc, const float *x, const float *w, const int R, 
 
 /*
  * Bodies: the eight usual patterns, then one to three taps of a single column, of which
- * any other mask is made; pat_body_exists() has the same list.
+ * any other mask is made; conv_pats.c has the same list in the same order. The usual ones
+ * follow each other without a dispatch, which processors fail to predict.
  */
-#define PATS_BODIES(X)								\
-	X(0x01b) X(0x036) X(0x0d8) X(0x1b0) X(0x03a) X(0x09a) X(0x0b2) X(0x0b8)	\
+#define PATS_USUAL(X)								\
+	X(0, 0x01b) X(1, 0x036) X(2, 0x0d8) X(3, 0x1b0)				\
+	X(4, 0x03a) X(5, 0x09a) X(6, 0x0b2) X(7, 0x0b8)
+#define PATS_COLUMNS(X)								\
 	X(0x001) X(0x002) X(0x004) X(0x008) X(0x010) X(0x020) X(0x040) X(0x080)	\
 	X(0x100) X(0x009) X(0x012) X(0x024) X(0x048) X(0x090) X(0x120) X(0x041)	\
 	X(0x082) X(0x104) X(0x049) X(0x092) X(0x124)
 
+#define PATS_LOOP(M)								\
+	for (; n > 0; n--, s += 1 + __builtin_popcount(M)) {			\
+		pat_prefetch(s + 192);						\
+		pats_body(acc, panel + s[0], (const float *)s + 1, R, M);	\
+	}
+#define PATS_RUN(i, M)								\
+	n = count[i];								\
+	PATS_LOOP(M)
 #define PATS_CASE(M)								\
 	case M:									\
-		for (; n > 0; n--, s += 1 + __builtin_popcount(M)) {		\
-			pat_prefetch(s + 192);					\
-			pats_body(acc, panel + s[0], (const float *)s + 1, R, M); \
-		}								\
+		PATS_LOOP(M)							\
 		break;
 
 /* two rows in a vector: a row of a tile goes to two places */
@@ -109,6 +117,7 @@ PAT_INLINE void pats_tile(const struct cols_job *j, u32 f0, u32 f1, const int R)
 		const u32 *s = count + k->body_count;
 		float *part = j->partial + (u64)f * R * PAT_VL;
 		vf acc[27];
+		u32 n;
 
 		if (j->last && f + 1 < f1)
 			cols_prefetch(j, filters[f + 1], R);
@@ -118,12 +127,11 @@ PAT_INLINE void pats_tile(const struct cols_job *j, u32 f0, u32 f1, const int R)
 			acc[R + i] = j->first ? v_set1(bias[f]) : v_load(part + i * PAT_VL);
 			acc[2 * R + i] = v_set1(0);
 		}
-		for (u32 p = 0; p < k->body_count; p++) {
-			u32 n = count[p];
-
-			/* the same order for every filter: the processor learns it */
+		PATS_USUAL(PATS_RUN)
+		for (u32 p = 8; p < k->body_count; p++) {
+			n = count[p];
 			switch (body[p]) {
-			PATS_BODIES(PATS_CASE)
+			PATS_COLUMNS(PATS_CASE)
 			}
 		}
 		/* columns beyond the vector are zero, or of no interest */
