@@ -35,7 +35,7 @@ void *arena_alloc(struct arena *a, size_t size);
 void *arena_array(struct arena *a, size_t count, size_t size);
 
 char *arena_strdup(struct arena *a, const char *s);
-char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((nonnull, format(printf, 2, 3)));
+char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((nonnull(2), format(printf, 2, 3)));
 
 _Noreturn void arena_fail(struct arena *a, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

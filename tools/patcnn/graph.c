@@ -15,6 +15,7 @@ void graph_init(struct graph *g, struct arena *arena)
 	g->arena = arena;
 	g->nodes.next = &g->nodes;
 	g->nodes.prev = &g->nodes;
+	g->nodes.name = "";
 	g->issue_tail = &g->issues;
 	g->name = "";
 	g->producer = "";

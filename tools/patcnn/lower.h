@@ -66,8 +66,8 @@ struct patcnn_operator *emit(struct lower *l, unsigned int kind, const uint32_t 
 void set_act(struct patcnn_operator *op, const struct act *act);
 uint32_t float_bits(float f);
 
-/* Weights and bias of a convolution or linear layer into @op. */
-void lower_weights(struct lower *l, struct patcnn_operator *op, const float *values,
+/* Weights and bias of a convolution or linear layer into @p, whose geometry is set. */
+void lower_weights(struct lower *l, struct patcnn_conv_params *p, const float *values,
 		   unsigned int out, unsigned int in, const struct value *bias);
 
 /* ---- one function per family, see ops.h ---- */

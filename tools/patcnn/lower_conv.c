@@ -53,10 +53,9 @@ static void dense_weights(struct lower *l, struct patcnn_weights *to, const floa
 	to->values = program_array(l->w, values, count);
 }
 
-void lower_weights(struct lower *l, struct patcnn_operator *op, const float *values,
+void lower_weights(struct lower *l, struct patcnn_conv_params *p, const float *values,
 		   unsigned int out, unsigned int in, const struct value *bias)
 {
-	struct patcnn_conv_params *p = &op->conv;
 	struct layer_weights layer = { values, out, in, p->window.kernel_h, p->window.kernel_w,
 				       p->groups };
 	struct sparse_weights s;
@@ -111,7 +110,7 @@ void lower_conv(struct lower *l, struct node *n)
 	op = emit(l, PATCNN_OP_CONV, operands, n->residual ? 2 : 1, to, true);
 	op->conv.window = window;
 	op->conv.groups = (uint32_t)attr_int(n, "group", 1);
-	lower_weights(l, op, w->constant->f, (unsigned int)w->shape.dim[0],
+	lower_weights(l, &op->conv, w->constant->f, (unsigned int)w->shape.dim[0],
 		      (unsigned int)w->shape.dim[1], bias);
 }
 
@@ -222,26 +221,30 @@ static const float *linear_weights(struct lower *l, struct node *n, const struct
 static void linear(struct lower *l, struct node *n, struct value *v, const struct value *w,
 		   const struct value *bias)
 {
-	struct tensor_shape t;
-	struct patcnn_operator *op;
+	struct patcnn_conv_params p = {
+		.window = { 1, 1, 1, 1, 1, 1, 0, 0, 0, 0 },
+		.groups = 1,
+	};
 	bool trans = attr_int(n, "transB", 0);
 	int64_t features = w->shape.dim[trans ? 1 : 0], outputs = w->shape.dim[trans ? 0 : 1];
+	bool one_row = shape_elements(&v->shape) == features;
+	struct shape row = { .rank = 2, .dim = { 1, features } };
+	struct tensor_shape t;
 	uint32_t in, to;
 
-	if (shape_elements(&v->shape) == features) {
+	lower_weights(l, &p, linear_weights(l, n, w), (unsigned int)outputs,
+		      (unsigned int)features, bias);
+	if (one_row && p.weights.storage != PATCNN_STORAGE_BLOCK) {
 		/* One row may have any shape, see passes/flatten.c. */
 		in = tensor_of(l, v);
 	} else {
-		plane_shape(l, &v->shape, &t);
+		/* Blocks are of neighbouring features: these are to be neighbours in memory. */
+		plane_shape(l, one_row ? &row : &v->shape, &t);
 		in = tensor_as(l, v, &t);
 	}
 	plane_shape(l, &n->out[0]->shape, &t);
 	to = output_as(l, n, &t);
-	op = emit(l, PATCNN_OP_LINEAR, &in, 1, to, true);
-	op->conv.window = (struct patcnn_window){ 1, 1, 1, 1, 1, 1, 0, 0, 0, 0 };
-	op->conv.groups = 1;
-	lower_weights(l, op, linear_weights(l, n, w), (unsigned int)outputs,
-		      (unsigned int)features, bias);
+	emit(l, PATCNN_OP_LINEAR, &in, 1, to, true)->conv = p;
 }
 
 void lower_gemm(struct lower *l, struct node *n)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Poolings, reductions, resizes and norms. */
 
+#include <math.h>
 #include <string.h>
 
 #include "infer.h"
@@ -182,6 +183,16 @@ static uint32_t vector_operand(struct lower *l, struct value *v)
 	return tensor_as(l, v, &t);
 }
 
+static bool epsilon_ok(struct lower *l, struct node *n)
+{
+	float epsilon = attr_float(n, "epsilon", 1e-5f);
+
+	if (isfinite(epsilon) && epsilon > 0)
+		return true;
+	issue(l->g, n, "epsilon", "%g is not positive", (double)epsilon);
+	return false;
+}
+
 void lower_instance_norm(struct lower *l, struct node *n)
 {
 	struct value *v = node_in(n, 0), *scale = node_in(n, 1), *bias = node_in(n, 2);
@@ -199,6 +210,8 @@ void lower_instance_norm(struct lower *l, struct node *n)
 		issue(l->g, n, "", "a batch of %lld is not supported", (long long)v->shape.dim[0]);
 		return;
 	}
+	if (!epsilon_ok(l, n))
+		return;
 	plane_shape(l, &v->shape, &t);
 	/* The plane of a channel is all that follows it. */
 	t.axis_h = 2;
@@ -221,7 +234,7 @@ void lower_layer_norm(struct lower *l, struct node *n)
 	uint32_t operands[3], to;
 	uint64_t size = 1;
 
-	if (axis < 0 || !plane_shape(l, &v->shape, &t))
+	if (axis < 0 || !epsilon_ok(l, n) || !plane_shape(l, &v->shape, &t))
 		return;
 	plane_shape(l, &v->shape, &norm);
 	for (i = 0; i < norm.rank; i++) {
