@@ -35,6 +35,8 @@ const char *dev_path(void)
 
 	if (env)
 		return env;
+	/* Looked for each time: a device that was bound again has another number. */
+	path[0] = 0;
 	for (int i = 0; i < 128 && !path[0]; i++) {
 		int fd;
 
