@@ -82,10 +82,10 @@ static void buffer_put_locked(struct patcnn_buffer *buf)
 	free(buf);
 }
 
-int patcnn_buffer_create(struct patcnn_device *dev, uint64_t size, struct patcnn_buffer **out)
+int patcnn_buffer_create(struct patcnn_device *dev, uint64_t size, struct patcnn_buffer **buf)
 {
 	struct drm_patcnn_bo_create args = { .size = size };
-	struct patcnn_buffer *buf;
+	struct patcnn_buffer *b;
 	int ret;
 
 	ret = patcnn_ioctl(dev, DRM_IOCTL_PATCNN_BO_CREATE, &args);
@@ -93,19 +93,19 @@ int patcnn_buffer_create(struct patcnn_device *dev, uint64_t size, struct patcnn
 		return ret;
 
 	pthread_mutex_lock(&dev->lock);
-	buf = buffer_new_locked(dev, args.handle, args.size);
-	ret = buf ? buffer_map_locked(buf) : -ENOMEM;
-	if (ret && buf)
-		buffer_put_locked(buf);
+	b = buffer_new_locked(dev, args.handle, args.size);
+	ret = b ? buffer_map_locked(b) : -ENOMEM;
+	if (ret && b)
+		buffer_put_locked(b);
 	pthread_mutex_unlock(&dev->lock);
 	if (!ret)
-		*out = buf;
+		*buf = b;
 	return ret;
 }
 
-int patcnn_buffer_import(struct patcnn_device *dev, int fd, struct patcnn_buffer **out)
+int patcnn_buffer_import(struct patcnn_device *dev, int fd, struct patcnn_buffer **buf)
 {
-	struct patcnn_buffer *buf = NULL;
+	struct patcnn_buffer *b = NULL;
 	uint32_t handle;
 	off_t size;
 	int ret = 0;
@@ -119,19 +119,19 @@ int patcnn_buffer_import(struct patcnn_device *dev, int fd, struct patcnn_buffer
 		ret = -errno;
 		goto unlock;
 	}
-	for (buf = dev->buffers; buf; buf = buf->next)
-		if (buf->handle == handle)
+	for (b = dev->buffers; b; b = b->next)
+		if (b->handle == handle)
 			break;
-	if (buf)
-		buf->refs++;
+	if (b)
+		b->refs++;
 	else
-		buf = buffer_new_locked(dev, handle, (uint64_t)size);
-	if (!buf)
+		b = buffer_new_locked(dev, handle, (uint64_t)size);
+	if (!b)
 		ret = -ENOMEM;
 unlock:
 	pthread_mutex_unlock(&dev->lock);
 	if (!ret)
-		*out = buf;
+		*buf = b;
 	return ret;
 }
 

@@ -31,26 +31,26 @@ struct patcnn_context {
 };
 
 int patcnn_context_create(struct patcnn_device *dev, enum patcnn_priority priority,
-			  const uint64_t *cpu_mask, struct patcnn_context **out)
+			  const uint64_t *cpu_mask, struct patcnn_context **ctx)
 {
 	struct drm_patcnn_ctx_create args = { .priority = (uint32_t)priority };
-	struct patcnn_context *ctx;
+	struct patcnn_context *c;
 	int ret;
 
-	ctx = calloc(1, sizeof(*ctx));
-	if (!ctx)
+	c = calloc(1, sizeof(*c));
+	if (!c)
 		return -ENOMEM;
 	if (cpu_mask)
 		memcpy(args.cpu_mask, cpu_mask, sizeof(args.cpu_mask));
 	ret = patcnn_ioctl(dev, DRM_IOCTL_PATCNN_CTX_CREATE, &args);
 	if (ret) {
-		free(ctx);
+		free(c);
 		return ret;
 	}
-	ctx->dev = dev;
-	ctx->handle = args.handle;
-	pthread_mutex_init(&ctx->lock, NULL);
-	*out = ctx;
+	c->dev = dev;
+	c->handle = args.handle;
+	pthread_mutex_init(&c->lock, NULL);
+	*ctx = c;
 	return 0;
 }
 
