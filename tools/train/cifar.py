@@ -17,8 +17,6 @@ from patcnn_train.replay import Replay
 SEED = 1
 BATCH = 128
 EPOCHS = {"dense": 24, "admm": 7, "retrain": 8}
-# Patterns alone remove far less, and get there in fewer epochs.
-PATTERN_EPOCHS = {"admm": 3, "retrain": 6}
 UPDATES = 42  # of Z, Y and the duals during ADMM, whatever its length
 
 VARIANTS = {
@@ -30,11 +28,6 @@ VARIANTS = {
 }
 # The control: as many epochs more as the variants have, without any structure.
 CONTROL = "dense-longer"
-
-
-def epochs_of(variant, kind):
-    """Epochs of a phase ("dense", "admm", "retrain") of a variant."""
-    return (PATTERN_EPOCHS if variant == "pattern" else EPOCHS)[kind]
 
 
 def cache_directory():
@@ -57,7 +50,7 @@ class Run:
 
     def phase(self, model, variant, kind, lr, decay, pruner=None, warm=0.2):
         augment = functools.partial(data.shift_crop, border=4, flip=True)
-        settings = loop.Settings(epochs_of(variant, kind), lr, batch=BATCH, decay=decay, warm=warm,
+        settings = loop.Settings(EPOCHS[kind], lr, batch=BATCH, decay=decay, warm=warm,
                                  bf16=self.bf16, augment=augment)
         name = kind if variant == kind else f"{variant}-{kind}"
         return loop.fit(model, self.train, self.test, self.preprocess, settings, name, pruner,
@@ -77,7 +70,7 @@ class Run:
             for kind, lr, decay in (("admm", 0.1, 5e-4), ("retrain", 0.2, 2e-4)):
                 reached = self.phase(model, name, kind, lr, decay, warm=0.1)
         elif name != "dense":
-            steps = epochs_of(name, "admm") * (len(self.train) // BATCH)
+            steps = EPOCHS["admm"] * (len(self.train) // BATCH)
             # Shortcuts (1x1) and the classifier, 3200 of 0.27 M weights, stay dense.
             pruner = Pruner(model, plan(model, spatial=VARIANTS[name]),
                             rho=0.01, growth=1.12, rho_max=1.0, interval=steps // UPDATES)
