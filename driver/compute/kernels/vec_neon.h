@@ -100,4 +100,5 @@ PAT_INLINE vf v_odd(vf a, vf b)
 	return vuzp2q_f32(a, b);
 }
 
-#define v_keep(x) ((void)(x))
+/* also keeps loads beside their uses: gathered in front, they push accumulators out */
+#define v_keep(x) __asm__ volatile("" : "+w"(x))
