@@ -92,7 +92,7 @@ static void draw(struct layer *l, u32 *s)
 	l->tune.l1_bytes = PICK(s, 4096, 32768, 49152);
 	l->tune.l2_bytes = PICK(s, 16384, 262144, 2097152);
 	l->tune.band_rows = PICK(s, 0, 0, 1, 3, 8);
-	l->tune.algo = PICK(s, 0, 0, PAT_CONV_TAPS, PAT_CONV_COLUMNS, PAT_CONV_DEPTHWISE, PAT_CONV_WINOGRAD,
+	l->tune.algo = PICK(s, 0, 0, PAT_CONV_TAPS, PAT_CONV_COLUMNS, PAT_CONV_DEPTHWISE,
 			    PAT_CONV_PATTERNS);
 }
 
@@ -149,8 +149,8 @@ int main(int argc, char **argv)
 		}
 		layer_free(&l);
 	}
-	printf("%u layers, %u bad; taps %u columns %u depthwise %u gemv %u winograd %u patterns %u\n", rounds, bad,
+	printf("%u layers, %u bad; taps %u columns %u depthwise %u gemv %u patterns %u\n", rounds, bad,
 	       seen[PAT_CONV_TAPS], seen[PAT_CONV_COLUMNS], seen[PAT_CONV_DEPTHWISE],
-	       seen[PAT_CONV_GEMV], seen[PAT_CONV_WINOGRAD], seen[PAT_CONV_PATTERNS]);
+	       seen[PAT_CONV_GEMV], seen[PAT_CONV_PATTERNS]);
 	return bad != 0;
 }

@@ -113,10 +113,8 @@ enum pat_conv_algo {
 	PAT_CONV_DEPTHWISE = 3,
 	/** @PAT_CONV_GEMV: one output pixel. */
 	PAT_CONV_GEMV = 4,
-	/** @PAT_CONV_WINOGRAD: dense 3x3 stride 1 through F(4x4, 3x3). */
-	PAT_CONV_WINOGRAD = 5,
 	/** @PAT_CONV_PATTERNS: 3x3 patterns in row tiles with all column shifts in registers. */
-	PAT_CONV_PATTERNS = 6,
+	PAT_CONV_PATTERNS = 5,
 };
 
 /** struct pat_conv_info - what pat_conv_plan() found. */
