@@ -189,7 +189,7 @@ TEST_F(library, other_client)
 	struct patcnn_context *ctx;
 	struct patcnn_model *model;
 	struct patcnn_device *dev;
-	struct patcnn_binding out;
+	struct patcnn_binding out = { 0 };
 	float *out_map;
 	int buffer_fd, model_fd;
 
