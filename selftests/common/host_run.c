@@ -30,11 +30,10 @@ static void block_alloc(struct hr_block *b, u64 size, enum hr_guard guard)
 
 	memset(b, 0, sizeof(*b));
 	b->size = size;
-	if (!size)
-		return;
+	/* A block of nothing lies somewhere, too: NULL plus an offset is undefined. */
 	if (guard == HR_GUARD_EXACT) {
 		/* Not aligned_alloc(): C11 wants a multiple of 64, and the end must be exact. */
-		if (posix_memalign((void **)&b->p, PAT_ALIGN, size))
+		if (posix_memalign((void **)&b->p, PAT_ALIGN, size ? size : 1))
 			die("host_run");
 		return;
 	}
