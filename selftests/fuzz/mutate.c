@@ -20,6 +20,7 @@ struct view {
 	struct patcnn_tap *taps;
 	__u32 *data;
 	__u32 tensor_count, operator_count, operand_count, pattern_count, tap_count;
+	__u32 section_count;
 	__u64 words;
 	struct pb rnd;
 };
@@ -51,6 +52,7 @@ static bool open_view(struct view *v, uint8_t *data, size_t size)
 	if (size < sizeof(*h) || h->section_count > 16 ||
 	    sizeof(*h) + h->section_count * sizeof(struct patcnn_section) > size)
 		return false;
+	v->section_count = h->section_count;
 	v->tensors = table(v, PATCNN_SECTION_TENSORS, sizeof(*v->tensors), &v->tensor_count);
 	v->operators = table(v, PATCNN_SECTION_OPERATORS, sizeof(*v->operators),
 			     &v->operator_count);
@@ -323,8 +325,9 @@ static void change_section(struct view *v)
 		__u32 *word = (__u32 *)h + rnd(v, sizeof(*h) / 4);
 
 		*word = interesting(v, *word);
-	} else if (h->section_count) {
-		__u32 *word = (__u32 *)&s[rnd(v, h->section_count)] + rnd(v, sizeof(*s) / 4);
+	} else if (v->section_count) {
+		/* As it was: the header may just have been changed. */
+		__u32 *word = (__u32 *)&s[rnd(v, v->section_count)] + rnd(v, sizeof(*s) / 4);
 
 		*word = interesting(v, *word);
 	}
