@@ -255,7 +255,14 @@ int patcnn_sched_init(struct patcnn_ctx *ctx)
  */
 void patcnn_sched_fini(struct patcnn_ctx *ctx)
 {
+	/*
+	 * drm_sched_entity_pop_job() may put an entity back into the run queue after its
+	 * kill took it out; run and kill would then pop, and free, the same jobs. So
+	 * nothing is popped while it is killed. free_job() goes on afterwards.
+	 */
+	drm_sched_wqueue_stop(&ctx->sched);
 	drm_sched_entity_fini(&ctx->entity);
+	drm_sched_wqueue_start(&ctx->sched);
 	wait_event(ctx->drained, !atomic_read(&ctx->users));
 	drm_sched_fini(&ctx->sched);
 }
