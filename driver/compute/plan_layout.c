@@ -206,8 +206,7 @@ static void place_operands(struct pat_builder *b, const struct patcnn_operator *
 /* LINEAR with one row reads planes of any layout as its features. */
 static bool reads_through(const struct pat_program *prog, const struct patcnn_operator *op)
 {
-	return op->kind == PATCNN_OP_LINEAR && !pat_linear_rows(prog, op) &&
-	       op->conv.weights.storage != PATCNN_STORAGE_BLOCK;
+	return op->kind == PATCNN_OP_LINEAR && !pat_linear_rows(prog, op);
 }
 
 /*

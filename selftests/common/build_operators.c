@@ -89,7 +89,7 @@ __u32 pb_conv_transpose(struct pb *pb, const struct pb_conv *spec, __u32 extra_h
 	return out;
 }
 
-__u32 pb_linear(struct pb *pb, __u32 in, __u32 features, __u16 storage)
+static __u32 linear(struct pb *pb, __u32 in, __u32 features, __u16 storage, bool row)
 {
 	struct patcnn_tensor t = pb->tensors[in];
 	struct pb_conv s = with_defaults(&(struct pb_conv){ .in = in, .out = features,
@@ -99,10 +99,10 @@ __u32 pb_linear(struct pb *pb, __u32 in, __u32 features, __u16 storage)
 	struct patcnn_weights w;
 	__u32 out;
 
-	if (t.h == 1 && t.w == 1) {
+	if ((t.h == 1 && t.w == 1) || row) {
 		const __u32 shape[] = { 1, features };
 
-		pb_weights(pb, &s, t.c, &w);
+		pb_weights(pb, &s, t.c * t.h * t.w, &w);
 		out = pb_tensor(pb, PATCNN_ROLE_INTERMEDIATE, 2, 2, 2, shape);
 	} else {
 		pb_weights(pb, &s, t.shape[t.rank - 1], &w);
@@ -114,6 +114,16 @@ __u32 pb_linear(struct pb *pb, __u32 in, __u32 features, __u16 storage)
 	op->conv.groups = 1;
 	op->conv.weights = w;
 	return out;
+}
+
+__u32 pb_linear(struct pb *pb, __u32 in, __u32 features, __u16 storage)
+{
+	return linear(pb, in, features, storage, false);
+}
+
+__u32 pb_linear_row(struct pb *pb, __u32 in, __u32 features, __u16 storage)
+{
+	return linear(pb, in, features, storage, true);
 }
 
 __u32 pb_pool(struct pb *pb, __u16 kind, const struct pb_conv *spec, bool count_pad)

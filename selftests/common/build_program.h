@@ -109,6 +109,8 @@ __u32 pb_conv(struct pb *pb, const struct pb_conv *spec);
 __u32 pb_conv_transpose(struct pb *pb, const struct pb_conv *spec, __u32 extra_h, __u32 extra_w);
 /* A vector of channels becomes [1, features]; elsewhere the last axis is replaced. */
 __u32 pb_linear(struct pb *pb, __u32 in, __u32 features, __u16 storage);
+/* All of @in, whatever its shape, is one row of features. */
+__u32 pb_linear_row(struct pb *pb, __u32 in, __u32 features, __u16 storage);
 /* MAX_POOL or AVG_POOL; kernel, stride, dilation and padding of @spec. */
 __u32 pb_pool(struct pb *pb, __u16 kind, const struct pb_conv *spec, bool count_pad);
 /* ADD, SUB, MUL, DIV, PRELU with broadcasting. */

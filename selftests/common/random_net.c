@@ -347,6 +347,9 @@ static __u32 add_operator(struct pb *pb, __u16 kind, __u32 in, const struct rn_l
 	case PATCNN_OP_CONV_TRANSPOSE:
 		return is_image(pb, in) ? random_transpose(pb, in, lim) : RN_NONE;
 	case PATCNN_OP_LINEAR:
+		if (chance(pb, 30) && t->c * t->h * t->w <= 4096)
+			return pb_linear_row(pb, in, size(pb, lim->channels * 2),
+					     storages[pb_random(pb, 3)]);
 		if ((t->h != 1 || t->w != 1) && t->axis_w != t->rank - 1)
 			return RN_NONE;
 		return pb_linear(pb, in, size(pb, lim->channels * 2),

@@ -228,18 +228,16 @@ static void linear(struct lower *l, struct node *n, struct value *v, const struc
 	bool trans = attr_int(n, "transB", 0);
 	int64_t features = w->shape.dim[trans ? 1 : 0], outputs = w->shape.dim[trans ? 0 : 1];
 	bool one_row = shape_elements(&v->shape) == features;
-	struct shape row = { .rank = 2, .dim = { 1, features } };
 	struct tensor_shape t;
 	uint32_t in, to;
 
 	lower_weights(l, &p, linear_weights(l, n, w), (unsigned int)outputs,
 		      (unsigned int)features, bias);
-	if (one_row && p.weights.storage != PATCNN_STORAGE_BLOCK) {
+	if (one_row) {
 		/* One row may have any shape, see passes/flatten.c. */
 		in = tensor_of(l, v);
 	} else {
-		/* Blocks are of neighbouring features: these are to be neighbours in memory. */
-		plane_shape(l, one_row ? &row : &v->shape, &t);
+		plane_shape(l, &v->shape, &t);
 		in = tensor_as(l, v, &t);
 	}
 	plane_shape(l, &n->out[0]->shape, &t);

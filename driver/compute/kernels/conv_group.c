@@ -54,11 +54,12 @@ static void expand_fkw(const struct pat_conv *c, const struct pat_weights *w, u3
 	}
 }
 
+/* A linear layer on planes has a kernel as large as those, but its blocks are of features. */
 static void expand_block(const struct pat_conv *c, const struct pat_weights *w, u32 slot,
 			 struct pat_expand *e)
 {
 	u32 row = slot / w->block_out, lane = slot % w->block_out;
-	u32 kk = c->kernel_h * c->kernel_w, icg = c->in.c / c->groups;
+	u32 kk = w->flat ? 1 : c->kernel_h * c->kernel_w, icg = e->taps / kk;
 
 	for (u32 b = w->offset[row]; b < w->offset[row + 1]; b++) {
 		const u32 *v = w->values + ((u64)b * w->block_out + lane) * w->block_in;

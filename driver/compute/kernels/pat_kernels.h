@@ -68,6 +68,8 @@ struct pat_weights {
 	u32 storage;
 	u32 block_out;
 	u32 block_in;
+	/** @flat: BLOCK: blocks are of neighbouring positions of a filter, whatever the kernel. */
+	u32 flat;
 	/** @pattern_count: FKW. */
 	u32 pattern_count;
 	/** @nnz: number of values. */
