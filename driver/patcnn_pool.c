@@ -24,9 +24,7 @@
  * worker holds at most one tile; therefore two tiles per CPU are enough for all, and
  * nothing is allocated while a job runs.
  *
- * Which job is next: the highest priority of the slot; of its clients the one that has
- * waited longest since its last turn; of that client's contexts likewise; of the context
- * the first job. So neither a deep queue nor many contexts buy more turns.
+ * Which job is next: see patcnn_queue.c.
  *
  * Jobs referenced by a slot or a worker stay in memory; a job's last reference only
  * queues work, so it may be dropped anywhere.
@@ -60,55 +58,6 @@ static u32 patcnn_job_tiles(const struct patcnn_job *job, u32 step)
 static struct patcnn_slot *patcnn_job_slot(struct patcnn_pool *pool, const struct patcnn_job *job)
 {
 	return &pool->slot[job->ctx->slot];
-}
-
-static void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job)
-{
-	struct patcnn_ctx *ctx = job->ctx;
-	struct patcnn_client_queue *queue = &ctx->client->queue[ctx->priority];
-
-	lockdep_assert_held(&pool->lock);
-
-	if (list_empty(&ctx->waiting)) {
-		if (list_empty(&queue->contexts))
-			list_add_tail(&queue->node, &pool->waiting[ctx->priority]);
-		list_add_tail(&ctx->queue_node, &queue->contexts);
-	}
-	list_add_tail(&job->node, &ctx->waiting);
-}
-
-/* Context and client leave with their last job, and otherwise go to the end of the line. */
-static void patcnn_waiting_del(struct patcnn_pool *pool, struct patcnn_job *job)
-{
-	struct patcnn_ctx *ctx = job->ctx;
-	struct patcnn_client_queue *queue = &ctx->client->queue[ctx->priority];
-
-	lockdep_assert_held(&pool->lock);
-
-	list_del_init(&job->node);
-	if (list_empty(&ctx->waiting))
-		list_del_init(&ctx->queue_node);
-	else
-		list_move_tail(&ctx->queue_node, &queue->contexts);
-	if (list_empty(&queue->contexts))
-		list_del_init(&queue->node);
-	else
-		list_move_tail(&queue->node, &pool->waiting[ctx->priority]);
-}
-
-static struct patcnn_job *patcnn_waiting_first(struct patcnn_pool *pool, unsigned int priority)
-{
-	struct patcnn_client_queue *queue;
-	struct patcnn_ctx *ctx;
-
-	lockdep_assert_held(&pool->lock);
-
-	queue = list_first_entry_or_null(&pool->waiting[priority],
-					 struct patcnn_client_queue, node);
-	if (!queue)
-		return NULL;
-	ctx = list_first_entry(&queue->contexts, struct patcnn_ctx, queue_node);
-	return list_first_entry(&ctx->waiting, struct patcnn_job, node);
 }
 
 static struct patcnn_job *patcnn_slot_next(struct patcnn_slot *slot)

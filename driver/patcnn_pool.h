@@ -128,6 +128,13 @@ void patcnn_pool_set_nice(struct patcnn_pool *pool, int nice);
 unsigned int patcnn_pool_cpus(struct patcnn_pool *pool, struct cpumask *cpus);
 int patcnn_pool_pause(struct patcnn_pool *pool);
 void patcnn_pool_resume(struct patcnn_pool *pool);
+
+/* patcnn_queue.c */
+void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job);
+void patcnn_waiting_del(struct patcnn_pool *pool, struct patcnn_job *job);
+struct patcnn_job *patcnn_waiting_first(struct patcnn_pool *pool, unsigned int priority);
+
+/* patcnn_stats.c */
 void patcnn_pool_show(struct patcnn_pool *pool, struct seq_file *m);
 
 #endif
