@@ -42,18 +42,21 @@ typedef __s64 s64;
 /** define PAT_ALIGN - alignment of every memory block given to the core. */
 #define PAT_ALIGN		64
 
-/** define PAT_CHUNK_MACS - work of one pat_exec() or pat_plan_pack() call, in multiply-accumulates, about. */
-#define PAT_CHUNK_MACS		(1U << 18)
+/**
+ * define PAT_CHUNK_MACS - work of one pat_exec() or pat_plan_pack() call, in
+ * multiply-accumulates, about.
+ */
+#define PAT_CHUNK_MACS		(256U * 1024)
 
 /* Limits of a program; the validator refuses what exceeds them. */
 #define PAT_MAX_TENSORS		8192
 #define PAT_MAX_OPERATORS	8192
 #define PAT_MAX_IO		64		/* inputs and outputs together */
-#define PAT_MAX_DIM		(1U << 20)	/* elements along c, h or w */
-#define PAT_MAX_ELEMENTS	(1ULL << 28)	/* elements of a tensor */
-#define PAT_MAX_PROGRAM		(1ULL << 31)	/* bytes */
-#define PAT_MAX_MACS		(1ULL << 40)	/* work of a whole model */
-#define PAT_MAX_ARENA		(1ULL << 31)	/* bytes of activations */
+#define PAT_MAX_DIM		(1024U * 1024)	/* elements along c, h or w */
+#define PAT_MAX_ELEMENTS	(256ULL * 1024 * 1024)	/* elements of a tensor */
+#define PAT_MAX_PROGRAM		(2048ULL * 1024 * 1024)	/* bytes */
+#define PAT_MAX_MACS		(1024ULL * 1024 * 1024 * 1024)	/* work of a whole model */
+#define PAT_MAX_ARENA		(2048ULL * 1024 * 1024)	/* bytes of activations */
 
 /** struct pat_error - what is wrong with a program and where; NUL-terminated. */
 struct pat_error {
@@ -118,7 +121,10 @@ enum pat_isa_id {
 
 struct pat_isa;
 
-/** pat_isa_get - kernels of @id, or NULL if not built in. Whether the CPU can run them is the caller's question. */
+/**
+ * pat_isa_get - kernels of @id, or NULL if not built in. Whether the CPU can run them is
+ * the caller's question.
+ */
 const struct pat_isa *pat_isa_get(enum pat_isa_id id);
 /** pat_isa_name - "generic", "avx2", "avx512", "neon". */
 const char *pat_isa_name(const struct pat_isa *isa);
@@ -126,7 +132,7 @@ const char *pat_isa_name(const struct pat_isa *isa);
 const struct pat_isa *pat_isa_by_name(const char *name);
 
 /** define PAT_PLAN_NO_FUSE - one operator a step. */
-#define PAT_PLAN_NO_FUSE	(1U << 0)
+#define PAT_PLAN_NO_FUSE	0x1
 
 /** struct pat_plan_opts - what a plan is made for. */
 struct pat_plan_opts {

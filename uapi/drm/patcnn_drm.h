@@ -102,11 +102,11 @@ struct drm_patcnn_dev_query {
 };
 
 /** define DRM_PATCNN_FEATURE_MODEL_FD - models can be passed as file descriptors. */
-#define DRM_PATCNN_FEATURE_MODEL_FD	(1ULL << 0)
+#define DRM_PATCNN_FEATURE_MODEL_FD	0x1ULL
 /** define DRM_PATCNN_FEATURE_TIMELINE - timeline syncobjs. */
-#define DRM_PATCNN_FEATURE_TIMELINE	(1ULL << 1)
+#define DRM_PATCNN_FEATURE_TIMELINE	0x2ULL
 /** define DRM_PATCNN_FEATURE_PROFILE - profile buffers. */
-#define DRM_PATCNN_FEATURE_PROFILE	(1ULL << 2)
+#define DRM_PATCNN_FEATURE_PROFILE	0x4ULL
 
 /** struct drm_patcnn_dev_info - the device. */
 struct drm_patcnn_dev_info {
@@ -164,11 +164,11 @@ struct drm_patcnn_bo_mmap_offset {
 };
 
 /** define DRM_PATCNN_BO_SYNC_READ - the CPU is about to read, or has read. */
-#define DRM_PATCNN_BO_SYNC_READ		(1U << 0)
+#define DRM_PATCNN_BO_SYNC_READ		0x1
 /** define DRM_PATCNN_BO_SYNC_WRITE - the CPU is about to write, or has written. */
-#define DRM_PATCNN_BO_SYNC_WRITE	(1U << 1)
+#define DRM_PATCNN_BO_SYNC_WRITE	0x2
 /** define DRM_PATCNN_BO_SYNC_END - end of the access; without it: wait for jobs, then begin. */
-#define DRM_PATCNN_BO_SYNC_END		(1U << 2)
+#define DRM_PATCNN_BO_SYNC_END		0x4
 
 /**
  * struct drm_patcnn_bo_sync - BO_SYNC.
@@ -211,7 +211,7 @@ struct drm_patcnn_model_create {
 };
 
 /** define DRM_PATCNN_MODEL_NO_FUSE - one operator a step; for comparison. */
-#define DRM_PATCNN_MODEL_NO_FUSE	(1U << 0)
+#define DRM_PATCNN_MODEL_NO_FUSE	0x1
 
 /** struct drm_patcnn_model_destroy - MODEL_DESTROY. */
 struct drm_patcnn_model_destroy {
@@ -225,7 +225,10 @@ struct drm_patcnn_model_destroy {
 enum drm_patcnn_model_query_type {
 	/** @DRM_PATCNN_MODEL_QUERY_INFO: one &struct drm_patcnn_model_info. */
 	DRM_PATCNN_MODEL_QUERY_INFO = 0,
-	/** @DRM_PATCNN_MODEL_QUERY_TENSORS: &struct drm_patcnn_tensor_info of each input and output. */
+	/**
+	 * @DRM_PATCNN_MODEL_QUERY_TENSORS: &struct drm_patcnn_tensor_info of each input
+	 * and output.
+	 */
 	DRM_PATCNN_MODEL_QUERY_TENSORS,
 	/** @DRM_PATCNN_MODEL_QUERY_STEPS: &struct drm_patcnn_step_info of each step. */
 	DRM_PATCNN_MODEL_QUERY_STEPS,
@@ -340,7 +343,10 @@ struct drm_patcnn_ctx_create {
 	__u32 priority;
 	/** @flags: must be zero. */
 	__u32 flags;
-	/** @cpu_mask: CPUs 0 to 255 that may work for it; all zero: the whole pool; none of them in the pool: EINVAL. */
+	/**
+	 * @cpu_mask: CPUs 0 to 255 that may work for it; all zero: the whole pool; none of
+	 * them in the pool: EINVAL.
+	 */
 	__u64 cpu_mask[4];
 	/** @handle: returns the context handle. */
 	__u32 handle;
@@ -366,10 +372,13 @@ struct drm_patcnn_binding {
 	__u64 offset;
 };
 
-/** define DRM_PATCNN_SYNC_SIGNAL - signal when the job is done; without it: wait before it starts. */
-#define DRM_PATCNN_SYNC_SIGNAL		(1U << 0)
+/**
+ * define DRM_PATCNN_SYNC_SIGNAL - signal when the job is done; without it: wait before it
+ * starts.
+ */
+#define DRM_PATCNN_SYNC_SIGNAL		0x1
 /** define DRM_PATCNN_SYNC_TIMELINE - @point is of a timeline syncobj. */
-#define DRM_PATCNN_SYNC_TIMELINE	(1U << 1)
+#define DRM_PATCNN_SYNC_TIMELINE	0x2
 
 /** struct drm_patcnn_sync - a syncobj to wait for or to signal. */
 struct drm_patcnn_sync {
@@ -427,18 +436,30 @@ struct drm_patcnn_profile {
 	__u64 end_ns;
 };
 
-#define DRM_IOCTL_PATCNN_DEV_QUERY	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_DEV_QUERY, struct drm_patcnn_dev_query)
-#define DRM_IOCTL_PATCNN_BO_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_BO_CREATE, struct drm_patcnn_bo_create)
-#define DRM_IOCTL_PATCNN_BO_MMAP_OFFSET	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_BO_MMAP_OFFSET, struct drm_patcnn_bo_mmap_offset)
-#define DRM_IOCTL_PATCNN_BO_SYNC	DRM_IOW(DRM_COMMAND_BASE + DRM_PATCNN_BO_SYNC, struct drm_patcnn_bo_sync)
-#define DRM_IOCTL_PATCNN_MODEL_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_MODEL_CREATE, struct drm_patcnn_model_create)
-#define DRM_IOCTL_PATCNN_MODEL_DESTROY	DRM_IOW(DRM_COMMAND_BASE + DRM_PATCNN_MODEL_DESTROY, struct drm_patcnn_model_destroy)
-#define DRM_IOCTL_PATCNN_MODEL_QUERY	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_MODEL_QUERY, struct drm_patcnn_model_query)
-#define DRM_IOCTL_PATCNN_MODEL_EXPORT	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_MODEL_EXPORT, struct drm_patcnn_model_fd)
-#define DRM_IOCTL_PATCNN_MODEL_IMPORT	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_MODEL_IMPORT, struct drm_patcnn_model_fd)
-#define DRM_IOCTL_PATCNN_CTX_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_CTX_CREATE, struct drm_patcnn_ctx_create)
-#define DRM_IOCTL_PATCNN_CTX_DESTROY	DRM_IOW(DRM_COMMAND_BASE + DRM_PATCNN_CTX_DESTROY, struct drm_patcnn_ctx_destroy)
-#define DRM_IOCTL_PATCNN_SUBMIT		DRM_IOW(DRM_COMMAND_BASE + DRM_PATCNN_SUBMIT, struct drm_patcnn_submit)
+#define DRM_IOCTL_PATCNN_DEV_QUERY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_DEV_QUERY, struct drm_patcnn_dev_query)
+#define DRM_IOCTL_PATCNN_BO_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_BO_CREATE, struct drm_patcnn_bo_create)
+#define DRM_IOCTL_PATCNN_BO_MMAP_OFFSET \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_BO_MMAP_OFFSET, struct drm_patcnn_bo_mmap_offset)
+#define DRM_IOCTL_PATCNN_BO_SYNC \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_PATCNN_BO_SYNC, struct drm_patcnn_bo_sync)
+#define DRM_IOCTL_PATCNN_MODEL_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_MODEL_CREATE, struct drm_patcnn_model_create)
+#define DRM_IOCTL_PATCNN_MODEL_DESTROY \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_PATCNN_MODEL_DESTROY, struct drm_patcnn_model_destroy)
+#define DRM_IOCTL_PATCNN_MODEL_QUERY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_MODEL_QUERY, struct drm_patcnn_model_query)
+#define DRM_IOCTL_PATCNN_MODEL_EXPORT \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_MODEL_EXPORT, struct drm_patcnn_model_fd)
+#define DRM_IOCTL_PATCNN_MODEL_IMPORT \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_MODEL_IMPORT, struct drm_patcnn_model_fd)
+#define DRM_IOCTL_PATCNN_CTX_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_PATCNN_CTX_CREATE, struct drm_patcnn_ctx_create)
+#define DRM_IOCTL_PATCNN_CTX_DESTROY \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_PATCNN_CTX_DESTROY, struct drm_patcnn_ctx_destroy)
+#define DRM_IOCTL_PATCNN_SUBMIT \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_PATCNN_SUBMIT, struct drm_patcnn_submit)
 
 #if defined(__cplusplus)
 }

@@ -76,7 +76,10 @@ enum patcnn_section_type {
 	PATCNN_SECTION_DATA = 6,
 	/** @PATCNN_SECTION_STRINGS: bytes; NUL-terminated names, UTF-8. */
 	PATCNN_SECTION_STRINGS = 7,
-	/** @PATCNN_SECTION_META: bytes; JSON text for tools (labels, origin), not read by the driver. */
+	/**
+	 * @PATCNN_SECTION_META: bytes; JSON text for tools (labels, origin), not read by
+	 * the driver.
+	 */
 	PATCNN_SECTION_META = 0x80000001U,
 };
 
@@ -121,7 +124,10 @@ enum patcnn_role {
 enum patcnn_layout {
 	/** @PATCNN_LAYOUT_CHW: row-major in the order of the shape. */
 	PATCNN_LAYOUT_CHW = 0,
-	/** @PATCNN_LAYOUT_HWC: channels fastest, as cameras and image files have it; inputs only. */
+	/**
+	 * @PATCNN_LAYOUT_HWC: channels fastest, as cameras and image files have it; inputs
+	 * only.
+	 */
 	PATCNN_LAYOUT_HWC = 1,
 };
 
@@ -187,11 +193,20 @@ struct patcnn_pattern {
 enum patcnn_operator_kind {
 	/** @PATCNN_OP_CONVERT: u8/f32 input, HWC or CHW, to planes: (in - mean[c]) * scale[c]. */
 	PATCNN_OP_CONVERT = 1,
-	/** @PATCNN_OP_CONV: 2-D convolution; optional second operand: residual added before the activation. */
+	/**
+	 * @PATCNN_OP_CONV: 2-D convolution; optional second operand: residual added before
+	 * the activation.
+	 */
 	PATCNN_OP_CONV = 2,
-	/** @PATCNN_OP_CONV_TRANSPOSE: transposed convolution, dense storage, weights [in][out/groups][kh][kw]. */
+	/**
+	 * @PATCNN_OP_CONV_TRANSPOSE: transposed convolution, dense storage, weights
+	 * [in][out/groups][kh][kw].
+	 */
 	PATCNN_OP_CONV_TRANSPOSE = 3,
-	/** @PATCNN_OP_LINEAR: in, as [rows][in_features], times weights^T [out_features][in_features] plus bias. */
+	/**
+	 * @PATCNN_OP_LINEAR: in, as [rows][in_features], times weights^T
+	 * [out_features][in_features] plus bias.
+	 */
 	PATCNN_OP_LINEAR = 4,
 	/** @PATCNN_OP_MATMUL: [c][h][k] times [c or 1][k][w]. */
 	PATCNN_OP_MATMUL = 5,
@@ -220,11 +235,17 @@ enum patcnn_operator_kind {
 	PATCNN_OP_RESIZE = 19,
 	/** @PATCNN_OP_SOFTMAX: over one axis. */
 	PATCNN_OP_SOFTMAX = 20,
-	/** @PATCNN_OP_REDUCE: mean, sum or maximum over a set of axes (kept as 1). Global pooling is this. */
+	/**
+	 * @PATCNN_OP_REDUCE: mean, sum or maximum over a set of axes (kept as 1). Global
+	 * pooling is this.
+	 */
 	PATCNN_OP_REDUCE = 21,
 	/** @PATCNN_OP_LAYER_NORM: over axes from @axis on; operands: in, scale, bias. */
 	PATCNN_OP_LAYER_NORM = 22,
-	/** @PATCNN_OP_INSTANCE_NORM: over the plane of each channel; operands: in, scale[c], bias[c]. */
+	/**
+	 * @PATCNN_OP_INSTANCE_NORM: over the plane of each channel; operands: in,
+	 * scale[c], bias[c].
+	 */
 	PATCNN_OP_INSTANCE_NORM = 23,
 };
 
@@ -370,7 +391,10 @@ struct patcnn_window {
 	__u16 stride_w;
 	__u16 dilation_h;
 	__u16 dilation_w;
-	/** @pad_top: rows of zeros (max pooling: of nothing) above; each pad is less than the dilated kernel. */
+	/**
+	 * @pad_top: rows of zeros (max pooling: of nothing) above; each pad is less than
+	 * the dilated kernel.
+	 */
 	__u16 pad_top;
 	__u16 pad_left;
 	__u16 pad_bottom;
@@ -468,7 +492,10 @@ enum patcnn_reduce_kind {
 	PATCNN_REDUCE_MAX = 2,
 };
 
-/** struct patcnn_axis_params - CONCAT, SOFTMAX, PERMUTE, REDUCE, LAYER_NORM, INSTANCE_NORM, MATMUL. */
+/**
+ * struct patcnn_axis_params - CONCAT, SOFTMAX, PERMUTE, REDUCE, LAYER_NORM, INSTANCE_NORM,
+ * MATMUL.
+ */
 struct patcnn_axis_params {
 	/** @axis: CONCAT, SOFTMAX, LAYER_NORM. */
 	__u32 axis;
