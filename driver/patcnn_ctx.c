@@ -8,9 +8,14 @@
  * comes. Jobs keep the one they were submitted with.
  *
  * &patcnn_ctx.lock serialises arming and pushing of jobs with patcnn_ctx_kill(). After
- * that the scheduler is gone, @dead is set, and nothing is pushed any more. It is killed
- * by whoever comes first: CTX_DESTROY, the close of the file, or the device's removal;
- * its memory stays until the last job is released.
+ * that @dead is set, and nothing is pushed any more. It is killed by whoever comes first:
+ * CTX_DESTROY, the close of the file, or the device's removal.
+ *
+ * A killed context is not torn down: its jobs have been cancelled, their fences have
+ * signalled, and they pass through the scheduler like others, doing nothing, once what
+ * they depend on has signalled. The last of them takes the context with it. Tearing down
+ * an entity with jobs in it (drm_sched_entity_kill()) would race with the scheduler's
+ * work, which pops jobs of the same queue and puts the entity back into the run queue.
  */
 
 #include <linux/nospec.h>
@@ -68,16 +73,14 @@ struct patcnn_arena *patcnn_ctx_arena(struct patcnn_ctx *ctx, size_t bytes)
 }
 
 /*
- * A fence that the entity depended on may have been signalling while the entity ended:
- * its callback still wakes the scheduler. Callbacks run in RCU read sections, and what
- * they queued is cancelled here.
+ * All jobs are gone. A fence that the last of them depended on may still be calling the
+ * scheduler: it does so with interrupts off, hence the grace period before this.
  */
 static void patcnn_ctx_free_work(struct work_struct *work)
 {
 	struct patcnn_ctx *ctx = container_of(to_rcu_work(work), struct patcnn_ctx, free);
 
-	cancel_work_sync(&ctx->sched.work_run_job);
-	cancel_work_sync(&ctx->sched.work_free_job);
+	patcnn_sched_fini(ctx);
 	kfree(ctx);
 }
 
@@ -95,19 +98,6 @@ static void patcnn_ctx_free(struct kref *kref)
 void patcnn_ctx_put(struct patcnn_ctx *ctx)
 {
 	kref_put(&ctx->kref, patcnn_ctx_free);
-}
-
-/* patcnn_ctx_use - the scheduler is needed until patcnn_ctx_unuse(). */
-void patcnn_ctx_use(struct patcnn_ctx *ctx)
-{
-	atomic_inc(&ctx->users);
-}
-
-/* patcnn_ctx_unuse - the caller has a reference for some longer. */
-void patcnn_ctx_unuse(struct patcnn_ctx *ctx)
-{
-	if (atomic_dec_and_test(&ctx->users))
-		wake_up(&ctx->drained);
 }
 
 /* patcnn_ctx_lookup - the context of @handle, referenced, or NULL. */
@@ -140,21 +130,18 @@ static struct patcnn_job *patcnn_ctx_pop_job(struct patcnn_ctx *ctx)
 /*
  * patcnn_ctx_kill - cancel all jobs and take no more
  *
- * Does not wait for anything a client controls. Fences of jobs that wait for
- * other fences signal at once: they use no buffer.
+ * Waits for nothing: fences of jobs that run signal within a chunk of work, those of
+ * all others at once, for they use no buffer.
  */
 void patcnn_ctx_kill(struct patcnn_ctx *ctx)
 {
 	struct patcnn_job *job;
 
 	mutex_lock(&ctx->lock);
-	if (!ctx->dead) {
-		ctx->dead = true;
-		while ((job = patcnn_ctx_pop_job(ctx))) {
-			patcnn_pool_cancel(&ctx->pdev->pool, job, -ECANCELED);
-			patcnn_job_put(job);
-		}
-		patcnn_sched_fini(ctx);
+	ctx->dead = true;
+	while ((job = patcnn_ctx_pop_job(ctx))) {
+		patcnn_pool_cancel(&ctx->pdev->pool, job, -ECANCELED);
+		patcnn_job_put(job);
 	}
 	mutex_unlock(&ctx->lock);
 }

@@ -10,8 +10,8 @@
  *
  * Removal: drm_dev_unplug() waits for the short sections that push jobs and create
  * contexts, and makes every later ioctl fail. Then contexts are killed, which cancels
- * their jobs; the schedulers end when the pool has let go of all; the workers end last.
- * Open files, models, buffers and fences stay valid: they keep memory and module.
+ * their jobs; the workers end when they have let go of all. Open files, models, buffers
+ * and fences stay valid: they keep memory and module.
  */
 
 #include <linux/module.h>
@@ -65,6 +65,7 @@ module_param(isa, charp, 0444);
 MODULE_PARM_DESC(isa, "instruction set: generic, avx2, avx512, neon (default: the best there is)");
 
 struct workqueue_struct *patcnn_release_wq;
+struct workqueue_struct *patcnn_sched_wq;
 
 /* smpboot callbacks know only their CPU: see patcnn_worker.c. */
 static atomic_t patcnn_bound = ATOMIC_INIT(0);
@@ -312,20 +313,12 @@ static int patcnn_init(struct patcnn_device *pdev, struct device *dev)
 		dev_err(dev, "no usable CPU in the list\n");
 		goto fini_pool;
 	}
-	/* Like the pool, it is in the path of fences: no memory is waited for. */
-	pdev->sched_wq = alloc_ordered_workqueue("patcnn-sched", WQ_MEM_RECLAIM);
-	if (!pdev->sched_wq) {
-		ret = -ENOMEM;
-		goto fini_pool;
-	}
 	patcnn_debugfs_init(pdev);
 	ret = drm_dev_register(&pdev->drm, 0);
 	if (ret)
-		goto fini_wq;
+		goto fini_pool;
 	return 0;
 
-fini_wq:
-	destroy_workqueue(pdev->sched_wq);
 fini_pool:
 	patcnn_pool_fini(&pdev->pool);
 	return ret;
@@ -370,9 +363,7 @@ static void patcnn_remove(struct platform_device *platform)
 
 	drm_dev_unplug(&pdev->drm);
 	patcnn_ctx_kill_all(pdev);
-	/* As in patcnn_ctx_free_work(). */
-	synchronize_rcu();
-	destroy_workqueue(pdev->sched_wq);
+	patcnn_pool_drain(&pdev->pool);
 	patcnn_pool_fini(&pdev->pool);
 	atomic_set(&patcnn_bound, 0);
 }
@@ -415,23 +406,29 @@ static struct platform_device *patcnn_self;
 
 static bool patcnn_in_device_tree(void)
 {
-	struct device_node *node = of_find_matching_node(NULL, patcnn_of_match);
-	bool found = node && of_device_is_available(node);
+	struct device_node *node;
 
-	of_node_put(node);
-	return found;
+	for_each_matching_node(node, patcnn_of_match) {
+		if (of_device_is_available(node)) {
+			of_node_put(node);
+			return true;
+		}
+	}
+	return false;
 }
 
 static int __init patcnn_module_init(void)
 {
-	int ret;
+	int ret = -ENOMEM;
 
 	patcnn_release_wq = alloc_workqueue("patcnn-release", WQ_UNBOUND, 0);
-	if (!patcnn_release_wq)
-		return -ENOMEM;
+	/* Like the pool, it is in the path of fences: no memory is waited for. */
+	patcnn_sched_wq = alloc_ordered_workqueue("patcnn-sched", WQ_MEM_RECLAIM);
+	if (!patcnn_release_wq || !patcnn_sched_wq)
+		goto destroy_wqs;
 	ret = platform_driver_register(&patcnn_platform_driver);
 	if (ret)
-		goto destroy_wq;
+		goto destroy_wqs;
 	if (!patcnn_in_device_tree()) {
 		patcnn_self = platform_device_register_simple("patcnn", PLATFORM_DEVID_NONE,
 							      NULL, 0);
@@ -444,8 +441,11 @@ static int __init patcnn_module_init(void)
 
 unregister:
 	platform_driver_unregister(&patcnn_platform_driver);
-destroy_wq:
-	destroy_workqueue(patcnn_release_wq);
+destroy_wqs:
+	if (patcnn_sched_wq)
+		destroy_workqueue(patcnn_sched_wq);
+	if (patcnn_release_wq)
+		destroy_workqueue(patcnn_release_wq);
 	return ret;
 }
 module_init(patcnn_module_init);
@@ -457,6 +457,8 @@ static void __exit patcnn_module_exit(void)
 	/* Contexts come by way of RCU; of fences the work may not have returned yet. */
 	rcu_barrier();
 	destroy_workqueue(patcnn_release_wq);
+	/* After that: what is released has been through it. */
+	destroy_workqueue(patcnn_sched_wq);
 }
 module_exit(patcnn_module_exit);
 

@@ -45,8 +45,6 @@ struct seq_file;
 struct patcnn_device {
 	/** @drm: base. */
 	struct drm_device drm;
-	/** @sched_wq: runs what the schedulers of all contexts have to do; ordered. */
-	struct workqueue_struct *sched_wq;
 	/** @pool: the workers. */
 	struct patcnn_pool pool;
 	/** @isa: kernels in use, chosen at probe. */
@@ -110,6 +108,11 @@ static inline struct patcnn_file *to_patcnn_file(struct drm_file *file)
 
 /* Work that frees memory or drops module references; flushed at module exit. */
 extern struct workqueue_struct *patcnn_release_wq;
+/*
+ * What the schedulers of all contexts have to do; ordered. Not the device's: cancelled
+ * jobs may pass through them after its removal.
+ */
+extern struct workqueue_struct *patcnn_sched_wq;
 
 void *patcnn_array_get(const struct drm_patcnn_obj_array *in, size_t size, u32 max);
 

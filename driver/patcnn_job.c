@@ -13,7 +13,7 @@
  * Clients are given &struct patcnn_fence, made by the submit ioctl; run_job() returns
  * the same fence to the scheduler. It is signalled by whoever moves the job to
  * PATCNN_JOB_DONE: the worker that finished it, or who cancelled it, also while it is
- * still queued. free_job() cancels too, for jobs of a killed entity that were never run.
+ * still queued; the scheduler runs and frees a cancelled job like any other.
  *
  * A fence refers to device and module until it is freed, since anyone may keep a
  * sync_file; so do jobs through their fence. It is freed by a workqueue, because the
@@ -187,11 +187,8 @@ void patcnn_job_signal(struct patcnn_job *job, int error)
 static struct dma_fence *patcnn_job_run(struct drm_sched_job *base)
 {
 	struct patcnn_job *job = to_patcnn_job(base);
-	struct patcnn_device *pdev = job->ctx->pdev;
 
-	patcnn_ctx_use(job->ctx);
-	job->in_sched = true;
-	patcnn_pool_submit(&pdev->pool, job);
+	patcnn_pool_submit(&job->ctx->pdev->pool, job);
 	return dma_fence_get(&job->fence->base);
 }
 
@@ -200,15 +197,10 @@ static void patcnn_job_free(struct drm_sched_job *base)
 	struct patcnn_job *job = to_patcnn_job(base);
 	struct patcnn_ctx *ctx = job->ctx;
 
-	patcnn_pool_cancel(&ctx->pdev->pool, job, -ECANCELED);
 	spin_lock(&ctx->jobs_lock);
 	list_del_init(&job->ctx_node);
 	spin_unlock(&ctx->jobs_lock);
 	drm_sched_job_cleanup(base);
-
-	/* With the last one the scheduler may be ended; the job's reference keeps its memory. */
-	if (job->in_sched)
-		patcnn_ctx_unuse(ctx);
 	patcnn_job_put(job);
 }
 
@@ -222,7 +214,7 @@ int patcnn_sched_init(struct patcnn_ctx *ctx)
 {
 	const struct drm_sched_init_args args = {
 		.ops = &patcnn_sched_ops,
-		.submit_wq = ctx->pdev->sched_wq,
+		.submit_wq = patcnn_sched_wq,
 #ifdef PATCNN_HAVE_SCHED_NUM_RQS
 		.num_rqs = 1,
 #endif
@@ -234,8 +226,6 @@ int patcnn_sched_init(struct patcnn_ctx *ctx)
 	struct drm_gpu_scheduler *sched = &ctx->sched;
 	int ret;
 
-	atomic_set(&ctx->users, 0);
-	init_waitqueue_head(&ctx->drained);
 	ret = drm_sched_init(sched, &args);
 	if (ret)
 		return ret;
@@ -248,21 +238,11 @@ int patcnn_sched_init(struct patcnn_ctx *ctx)
 /*
  * patcnn_sched_fini - end the scheduler of @ctx
  *
- * Nothing is pushed any more, and all jobs have been cancelled. Waits for those that
- * have been given to the pool: workers let go of them within a chunk of work. Jobs that
- * still depend on other fences stay with the core until those signal; they only use
- * the memory of the context, which they refer to.
+ * It has no jobs, and nobody calls it any more; its work may be on its way out.
  */
 void patcnn_sched_fini(struct patcnn_ctx *ctx)
 {
-	/*
-	 * drm_sched_entity_pop_job() may put an entity back into the run queue after its
-	 * kill took it out; run and kill would then pop, and free, the same jobs. So
-	 * nothing is popped while it is killed. free_job() goes on afterwards.
-	 */
 	drm_sched_wqueue_stop(&ctx->sched);
 	drm_sched_entity_fini(&ctx->entity);
-	drm_sched_wqueue_start(&ctx->sched);
-	wait_event(ctx->drained, !atomic_read(&ctx->users));
 	drm_sched_fini(&ctx->sched);
 }

@@ -50,8 +50,9 @@ struct patcnn_ctx {
 	/** @all_cpus: @cpus is not to be looked at. */
 	bool all_cpus;
 	struct cpumask cpus;
-	/** @lock: push of a job against the end of @sched; protects @dead, @arena, @seqno. */
+	/** @lock: push of a job against patcnn_ctx_kill(); protects @dead, @arena, @seqno. */
 	struct mutex lock;
+	/** @dead: nothing is pushed any more. */
 	bool dead;
 	struct patcnn_arena *arena;
 	u64 fence_context;
@@ -62,14 +63,7 @@ struct patcnn_ctx {
 	spinlock_t jobs_lock;
 	/** @jobs: submitted, not yet freed by the scheduler nor cancelled. */
 	struct list_head jobs;
-	/**
-	 * @users: of @sched: each job between run_job() and free_job(), and each job of
-	 * the pool until its fence has been signalled, which calls back into @sched.
-	 */
-	atomic_t users;
-	/** @drained: woken when @users falls to zero. */
-	wait_queue_head_t drained;
-	/** @free: frees the memory. */
+	/** @free: ends @sched and frees the memory. */
 	struct rcu_work free;
 };
 
@@ -132,8 +126,6 @@ struct patcnn_job {
 	struct patcnn_job_profile *profile;
 	/** @ctx_node: in &patcnn_ctx.jobs. */
 	struct list_head ctx_node;
-	/** @in_sched: counted by &patcnn_ctx.users. */
-	bool in_sched;
 	u64 queued_ns;
 
 	/** @state: see there; &patcnn_pool.lock. */
@@ -180,8 +172,6 @@ void patcnn_profile_write(struct patcnn_job *job);
 
 struct patcnn_ctx *patcnn_ctx_lookup(struct patcnn_file *pfile, u32 handle);
 void patcnn_ctx_put(struct patcnn_ctx *ctx);
-void patcnn_ctx_use(struct patcnn_ctx *ctx);
-void patcnn_ctx_unuse(struct patcnn_ctx *ctx);
 void patcnn_ctx_kill(struct patcnn_ctx *ctx);
 void patcnn_ctx_kill_all(struct patcnn_device *pdev);
 void patcnn_ctx_release(struct patcnn_ctx *ctx);

@@ -120,7 +120,6 @@ static void patcnn_slot_finish(struct patcnn_slot *slot, struct patcnn_job *job)
 
 	patcnn_profile_write(job);
 	patcnn_job_signal(job, error);
-	patcnn_ctx_unuse(job->ctx);
 	patcnn_job_put(job);
 
 	if (next) {
@@ -144,7 +143,6 @@ void patcnn_pool_submit(struct patcnn_pool *pool, struct patcnn_job *job)
 	spin_lock(&pool->lock);
 	if (job->state == PATCNN_JOB_QUEUED) {
 		patcnn_job_get(job);
-		patcnn_ctx_use(job->ctx);
 		job->state = PATCNN_JOB_WAITING;
 		patcnn_waiting_add(pool, job);
 		started = patcnn_slot_start(slot);
@@ -219,10 +217,8 @@ bool patcnn_pool_cancel(struct patcnn_pool *pool, struct patcnn_job *job, int er
 		patcnn_slot_finish(slot, job);
 	if (signal)
 		patcnn_job_signal(job, error);
-	if (waiting) {
-		patcnn_ctx_unuse(job->ctx);
+	if (waiting)
 		patcnn_job_put(job);
-	}
 	return live;
 }
 
@@ -494,6 +490,12 @@ int patcnn_pool_pause(struct patcnn_pool *pool)
 		return -EBUSY;
 	}
 	return 0;
+}
+
+/* patcnn_pool_drain - wait for jobs that have been cancelled; workers leave them within a chunk. */
+void patcnn_pool_drain(struct patcnn_pool *pool)
+{
+	wait_event(pool->idle, patcnn_pool_empty(pool));
 }
 
 /* patcnn_pool_resume - undo patcnn_pool_pause(). */

@@ -127,6 +127,7 @@ int patcnn_pool_set_mask(struct patcnn_pool *pool, const struct cpumask *mask);
 void patcnn_pool_set_nice(struct patcnn_pool *pool, int nice);
 unsigned int patcnn_pool_cpus(struct patcnn_pool *pool, struct cpumask *cpus);
 int patcnn_pool_pause(struct patcnn_pool *pool);
+void patcnn_pool_drain(struct patcnn_pool *pool);
 void patcnn_pool_resume(struct patcnn_pool *pool);
 
 /* patcnn_queue.c */
