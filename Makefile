@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 
 sub = $(MAKE) -C $(1) BUILD=$(BUILD) CC="$(CC)" PKG_CONFIG="$(PKG_CONFIG)"
 
-.PHONY: help all compute lib tools modules run check fuzz verify-zoo bench \
+.PHONY: help all compute lib tools modules run check fuzz verify-zoo bench bench-quick \
 	install modules_install dkms_install dkms_uninstall clean
 
 help:
@@ -38,7 +38,7 @@ help:
 	@echo '  MODEL=x.patcnn INPUT=a.png  one'"'"'s own'
 	@echo 'make check          all tests: host, QEMU x86-64, QEMU arm64'
 	@echo 'make verify-zoo     every layer of eight nets against an independent runtime'
-	@echo 'make bench          single layers against the FMA peak and oneDNN'
+	@echo 'make bench          nets and layers beside oneDNN, XNNPACK and ONNX Runtime; make bench-quick: 5 minutes'
 	@echo 'make fuzz           a million mutated programs through validator and executor'
 	@echo 'make all            libpatcnn and the patcnn command, in build/ARCH'
 	@echo 'make modules        patcnn.ko for KDIR (default: the running kernel)'
@@ -82,9 +82,9 @@ verify-zoo: all
 	tools/deps train
 	tools/verify-zoo $(BUILD)/patcnn
 
-bench:
+bench bench-quick: all
 	tools/deps bench
-	$(call sub,tools/bench) bench
+	$(call sub,tools/bench) $@
 
 install: all
 	$(call sub,libpatcnn) install DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)
