@@ -136,6 +136,7 @@ static void patcnn_postclose(struct drm_device *drm, struct drm_file *file)
 /*
  * patcnn_array_get - copy an array of user space
  * @in: count has not been checked
+ * @min: size of an element in the first version of the uapi; callers know at least that
  * @size: of an element as the driver knows it
  * @max: elements at most
  *
@@ -144,13 +145,13 @@ static void patcnn_postclose(struct drm_device *drm, struct drm_file *file)
  *
  * Return: memory for kvfree(), or an error pointer.
  */
-void *patcnn_array_get(const struct drm_patcnn_obj_array *in, size_t size, u32 max)
+void *patcnn_array_get(const struct drm_patcnn_obj_array *in, size_t min, size_t size, u32 max)
 {
 	void *out;
 	u32 i;
 	int ret;
 
-	if (in->count > max || (in->count && in->stride < size) || in->stride > PAGE_SIZE)
+	if (in->count > max || (in->count && in->stride < min) || in->stride > PAGE_SIZE)
 		return ERR_PTR(-EINVAL);
 	out = kvcalloc(max(in->count, 1U), size, GFP_KERNEL_ACCOUNT);
 	if (!out)

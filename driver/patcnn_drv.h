@@ -114,7 +114,7 @@ extern struct workqueue_struct *patcnn_release_wq;
  */
 extern struct workqueue_struct *patcnn_sched_wq;
 
-void *patcnn_array_get(const struct drm_patcnn_obj_array *in, size_t size, u32 max);
+void *patcnn_array_get(const struct drm_patcnn_obj_array *in, size_t min, size_t size, u32 max);
 
 void patcnn_show_fdinfo(struct drm_printer *p, struct drm_file *file);
 void patcnn_debugfs_init(struct patcnn_device *pdev);

@@ -34,6 +34,10 @@
 /* An alignment every kernel is content with. */
 #define PATCNN_BIND_ALIGN	64
 
+/* Elements of arrays in 0.1, which is what the oldest programs bring. */
+#define PATCNN_BINDING_MIN	offsetofend(struct drm_patcnn_binding, offset)
+#define PATCNN_SYNC_MIN		offsetofend(struct drm_patcnn_sync, point)
+
 /* struct patcnn_signal - a syncobj to signal. */
 struct patcnn_signal {
 	struct drm_syncobj *syncobj;
@@ -145,7 +149,8 @@ static int patcnn_submit_bindings(struct patcnn_submit_args *sub, struct patcnn_
 
 	if (count != job->model->prog.io_count)
 		return -EINVAL;
-	sub->bindings = patcnn_array_get(&args->bindings, sizeof(*sub->bindings), PAT_MAX_IO);
+	sub->bindings = patcnn_array_get(&args->bindings, PATCNN_BINDING_MIN,
+					 sizeof(*sub->bindings), PAT_MAX_IO);
 	if (IS_ERR(sub->bindings))
 		return PTR_ERR(sub->bindings);
 
@@ -365,7 +370,8 @@ static int patcnn_submit_prepare(struct patcnn_submit_args *sub, struct patcnn_j
 	int ret;
 
 	sub->sync_count = args->syncs.count;
-	sub->syncs = patcnn_array_get(&args->syncs, sizeof(*sub->syncs), PATCNN_MAX_SYNCS);
+	sub->syncs = patcnn_array_get(&args->syncs, PATCNN_SYNC_MIN, sizeof(*sub->syncs),
+				      PATCNN_MAX_SYNCS);
 	if (IS_ERR(sub->syncs))
 		return PTR_ERR(sub->syncs);
 	ret = patcnn_submit_bindings(sub, job, args);
