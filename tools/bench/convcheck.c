@@ -93,7 +93,7 @@ static void draw(struct layer *l, u32 *s)
 	l->tune.l2_bytes = PICK(s, 16384, 262144, 2097152);
 	l->tune.band_rows = PICK(s, 0, 0, 1, 3, 8);
 	l->tune.algo = PICK(s, 0, 0, PAT_CONV_TAPS, PAT_CONV_COLUMNS, PAT_CONV_DEPTHWISE,
-			    PAT_CONV_PATTERNS);
+			    PAT_CONV_PATTERNS, PAT_CONV_GEMM);
 }
 
 int main(int argc, char **argv)

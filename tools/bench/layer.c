@@ -35,7 +35,7 @@ static void *memory(u64 bytes)
 
 static void planes(struct pat_planes *p)
 {
-	p->pitch = (p->w + 16) / 16 * 16;
+	p->pitch = (p->w + 15) / 16 * 16;
 	/* odd lines */
 	p->plane = ((u64)p->h * p->pitch / 16 | 1) * 16;
 }

@@ -10,6 +10,7 @@
 
 #include "pat_kernels.h"
 
+#define PAT_GEMM_T	3	/* vectors of a strip of tmpl_gemm.h */
 #define PAT_CLASSES	4	/* groups of 8, 4, 2 and 1 filters */
 
 /**
@@ -88,7 +89,11 @@ struct pat_conv_packed {
 	u64 finish;
 	/** @bytes: of the packed block. */
 	u64 bytes;
-	/** @aux: GEMV, depthwise, Winograd: weights. */
+	/** @direct: dense: the input is read in place; there is no panel. */
+	u32 direct;
+	/** @tail: dense: strips have a pixel beyond their vectors. */
+	u32 tail;
+	/** @aux: GEMV, depthwise, dense: weights. */
 	u64 aux;
 	u64 aux_stride;
 };
@@ -187,6 +192,12 @@ int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		  const struct pat_weights *w, struct pat_conv_packed *k,
 		  struct pat_conv_info *info);
 void pat_taps_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
+		   struct pat_conv_packed *k, struct pat_groups *g);
+void pat_taps_panel(const struct pat_conv *c, u32 rows, struct pat_panel *p);
+u32 pat_tap_offset(const struct pat_conv_packed *k, u32 ch, u32 ky, u32 kx);
+int pat_gemm_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
+		  struct pat_conv_packed *k, struct pat_conv_info *info);
+void pat_gemm_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
 		   struct pat_conv_packed *k, struct pat_groups *g);
 int pat_cols_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		  const struct pat_weights *w, struct pat_conv_packed *k,

@@ -50,6 +50,8 @@ static int can(const struct pat_conv_isa *isa, const struct pat_conv *c, u32 alg
 		return isa->patterns && c->kernel_h == 3 && c->kernel_w == 3 &&
 		       c->stride_h == 1 && c->stride_w == 1 && c->dilation_h == 1 &&
 		       c->dilation_w == 1 && c->pad_top == 1 && c->pad_left == 1;
+	case PAT_CONV_GEMM:
+		return c->groups == 1;
 	case PAT_CONV_DEPTHWISE:
 		return c->groups == c->in.c && c->dilation_h == 1 && c->dilation_w == 1;
 	case PAT_CONV_GEMV:
@@ -76,6 +78,8 @@ static u32 choose(const struct pat_conv_isa *isa, const struct pat_conv *c,
 		return PAT_CONV_PATTERNS;
 	if (w->storage == PATCNN_STORAGE_FKW && c->kernel_h > 1 && can(isa, c, PAT_CONV_COLUMNS))
 		return PAT_CONV_COLUMNS;
+	if (c->groups == 1 && c->out.c >= 4 && w->nnz * 5 >= (u64)c->out.c * pat_filter_taps(c) * 4)
+		return PAT_CONV_GEMM;
 	return PAT_CONV_TAPS;
 }
 
@@ -99,6 +103,9 @@ static int plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		break;
 	case PAT_CONV_PATTERNS:
 		ret = pat_pats_plan(isa, tune, w, k, info);
+		break;
+	case PAT_CONV_GEMM:
+		ret = pat_gemm_plan(isa, tune, k, info);
 		break;
 	case PAT_CONV_COLUMNS:
 		ret = pat_cols_plan(isa, tune, w, k, info);
@@ -204,6 +211,9 @@ int pat_conv_pack(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 	case PAT_CONV_PATTERNS:
 		pat_pats_pack(isa, w, k, &g);
 		break;
+	case PAT_CONV_GEMM:
+		pat_gemm_pack(isa, w, k, &g);
+		break;
 	case PAT_CONV_COLUMNS:
 		pat_cols_pack(isa, w, k, &g);
 		break;
@@ -258,6 +268,9 @@ void pat_conv_describe(const void *packed, char *text)
 	case PAT_CONV_PATTERNS:
 		text = word(text, k->fold ? "patterns folded " : "patterns ");
 		text = number(text, k->tile_r);
+		break;
+	case PAT_CONV_GEMM:
+		text = word(text, k->tail ? "dense +1" : "dense");
 		break;
 	case PAT_CONV_COLUMNS:
 		text = word(text, "columns ");

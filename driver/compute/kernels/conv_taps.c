@@ -24,7 +24,7 @@ static u32 phases(u32 k, u32 dil, u32 s)
 	return dil == 1 ? pat_min(k, s) : k == 1 ? 1 : s;
 }
 
-static void pat_taps_panel(const struct pat_conv *c, u32 rows, struct pat_panel *p)
+void pat_taps_panel(const struct pat_conv *c, u32 rows, struct pat_panel *p)
 {
 	u32 reach = (c->kernel_w - 1) * c->dilation_w / c->stride_w;
 	u32 overlap = reach;
@@ -141,7 +141,7 @@ int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 }
 
 /* offset of a tap of channel @ch in the panel */
-static u32 tap_offset(const struct pat_conv_packed *k, u32 ch, u32 ky, u32 kx)
+u32 pat_tap_offset(const struct pat_conv_packed *k, u32 ch, u32 ky, u32 kx)
 {
 	const struct pat_conv *c = &k->conv;
 	const struct pat_panel *p = &k->panel;
@@ -210,8 +210,9 @@ void pat_taps_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
 					for (u32 x = from; x < to; x++) {
 						if (!g->a.present[x])
 							continue;
-						o[0] = tap_offset(k, ch0 + x / kk, x % kk / c->kernel_w,
-								  x % c->kernel_w);
+						o[0] = pat_tap_offset(k, ch0 + x / kk,
+								      x % kk / c->kernel_w,
+								      x % c->kernel_w);
 						o[1 + r] = g->a.value[x];
 						o += step / 4;
 					}

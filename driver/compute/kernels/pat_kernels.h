@@ -117,6 +117,8 @@ enum pat_conv_algo {
 	PAT_CONV_GEMV = 4,
 	/** @PAT_CONV_PATTERNS: 3x3 patterns in row tiles with all column shifts in registers. */
 	PAT_CONV_PATTERNS = 5,
+	/** @PAT_CONV_GEMM: dense, as a matrix product. */
+	PAT_CONV_GEMM = 6,
 };
 
 /** struct pat_conv_info - what pat_conv_plan() found. */
