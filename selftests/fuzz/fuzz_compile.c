@@ -4,17 +4,22 @@
  * not crash, leak, or take memory or time without bound. What it compiles must be a
  * program that the validator takes: the compiler checks that itself and calls anything
  * else an error, which is a finding here when no limit of the format is the reason.
+ *
+ * FUZZ_BYTES in the environment: ends when so many bytes went through the compiler.
  */
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "compile.h"
+#include "mutate_onnx.h"
 #include "prune_onnx.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct {
@@ -22,22 +27,48 @@ static struct {
 	unsigned long read;
 	unsigned long compiled;
 	unsigned long bytes;
-	time_t start;
+	unsigned long limit;
+	time_t start, shown;
 } count;
 
 static void show(void)
 {
-	printf("fuzz: %lu models, %lu bytes, %lu with a graph, %lu compiled, %ld s\n", count.models,
-	       count.bytes, count.read, count.compiled, (long)(time(NULL) - count.start));
+	count.shown = time(NULL);
+	printf("fuzz: %lu ONNX models, %lu bytes, %lu with a graph, %lu compiled, %ld s\n",
+	       count.models, count.bytes, count.read, count.compiled,
+	       (long)(count.shown - count.start));
+	fflush(stdout);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+	const char *limit = getenv("FUZZ_BYTES");
+
 	(void)argc;
 	(void)argv;
+	count.limit = limit ? strtoul(limit, NULL, 0) : 0;
 	count.start = time(NULL);
-	atexit(show);
+	count.shown = count.start;
 	return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
+{
+	return mutate_onnx(data, size, max, seed);
+}
+
+/* The fuzzer leaves after this input when it gets this signal, and calls it success. */
+static void account(size_t size)
+{
+	bool before = count.bytes < count.limit;
+
+	count.bytes += size;
+	if (time(NULL) - count.shown >= 10)
+		show();
+	if (before && count.bytes >= count.limit) {
+		show();
+		raise(SIGUSR1);
+	}
 }
 
 /* Pruning reads the same bytes by a road of its own. */
@@ -73,7 +104,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		opts.lower.no_sparse = data[size - 1] & 4;
 	}
 	count.models++;
-	count.bytes += size;
 	if (compile_model(&r, data, size, &opts)) {
 		count.compiled++;
 	} else if (strstr(r.error, "what a program can hold") && !strstr(r.error, "above") &&
@@ -84,5 +114,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	count.read += r.graph.n_values > 0;
 	compile_release(&r);
 	prune(data, size);
+	account(size);
 	return 0;
 }

@@ -125,6 +125,7 @@ static void read_input(struct reader *r, const Onnx__ValueInfoProto *info)
 {
 	const struct shape_option *opt;
 	Onnx__TypeProto__Tensor *type;
+	unsigned int issues;
 	struct value *v;
 	size_t i;
 
@@ -153,11 +154,16 @@ static void read_input(struct reader *r, const Onnx__ValueInfoProto *info)
 		      v->name, v->name);
 		return;
 	}
+	issues = r->g->n_issues;
 	v->shape.rank = (int)type->shape->n_dim;
 	for (i = 0; i < type->shape->n_dim; i++)
 		v->shape.dim[i] = read_dim(r, v, i, type->shape->dim[i]);
-	if (shape_elements(&v->shape) < 0)
-		v->shape.rank = -1;
+	if (shape_elements(&v->shape) >= 0)
+		return;
+	if (r->g->n_issues == issues)
+		issue(r->g, NULL, "", "input '%s': %s elements are too many", v->name,
+		      shape_text(r->g, &v->shape));
+	v->shape.rank = -1;
 }
 
 /* Shapes the file states for values, for what inference does not know. */

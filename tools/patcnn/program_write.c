@@ -279,8 +279,9 @@ void *program_finish(struct program_writer *w, size_t *size)
 			memcpy(blob + s[i].offset, tables[i].table->rows,
 			       tables[i].table->count * tables[i].table->stride);
 	for (i = 0; i < w->chunks.count; i++)
-		memcpy(blob + s[n_tables].offset + chunks[i].offset, chunks[i].data,
-		       chunks[i].size);
+		if (chunks[i].size)
+			memcpy(blob + s[n_tables].offset + chunks[i].offset, chunks[i].data,
+			       chunks[i].size);
 	if (meta_size)
 		memcpy(blob + s[n_tables + 1].offset, w->meta, meta_size);
 	*size = (size_t)at;
