@@ -185,9 +185,12 @@ static bool patcnn_worker_pick(struct patcnn_worker *worker, bool *wait)
 		if (patcnn_worker_claim(worker, i)) {
 			worker->slot = i;
 			worker->busy = true;
-			if (i == PATCNN_SLOT_HIGH)
-				patcnn_worker_pass_on(patcnn_worker_job(worker,
-								PATCNN_SLOT_NORMAL));
+			if (i == PATCNN_SLOT_HIGH) {
+				struct patcnn_job *below;
+
+				below = patcnn_worker_job(worker, PATCNN_SLOT_NORMAL);
+				patcnn_worker_pass_on(below);
+			}
 			return true;
 		}
 		*wait = true;

@@ -72,7 +72,9 @@ static struct arena_block *add_block(struct arena *a, size_t size)
 
 static unsigned char *block_base(const struct arena_block *b)
 {
-	return (unsigned char *)(((uintptr_t)b->mem + 63) & ~(uintptr_t)63);
+	unsigned char *mem = b->mem;
+
+	return mem + (-(uintptr_t)mem & 63);
 }
 
 void *arena_alloc(struct arena *a, size_t size)

@@ -416,11 +416,9 @@ static int parse_arguments(struct verify *v, int argc, char **argv)
 			v->inputs[v->n_inputs++] = optarg;
 		else if (c == 'v')
 			v->verbose = true;
-		else if (c == OPT_SEED && parse_u32("--seed", optarg, 0, UINT32_MAX, &v->seed))
-			continue;
-		else if (c == OPT_TOLERANCE && parse_seconds("--tolerance", optarg, &v->tolerance))
-			continue;
-		else
+		else if (!(c == OPT_SEED && parse_u32("--seed", optarg, 0, UINT32_MAX, &v->seed)) &&
+			 !(c == OPT_TOLERANCE &&
+			   parse_seconds("--tolerance", optarg, &v->tolerance)))
 			return STATUS_USAGE;
 	}
 	if (optind + 1 != argc || !v->onnx) {

@@ -310,12 +310,13 @@ static int prune_blocks(struct prune_layer *l, const struct prune_rule *r)
 
 static void prune_nm(struct prune_layer *l, unsigned int n, unsigned int m)
 {
-	unsigned int taps = l->kernel_h * l->kernel_w, o, c, t, i, k;
+	size_t taps = (size_t)l->kernel_h * l->kernel_w, t, i, k;
+	unsigned int o, c;
 
 	for (o = 0; o < l->out; o++)
 		for (t = 0; t < taps; t++)
 			for (c = 0; c < l->in; c += m) {
-				unsigned int end = c + m < l->in ? c + m : l->in;
+				size_t end = c + m < l->in ? c + m : l->in;
 				float *w = l->w + (uint64_t)o * l->in * taps + t;
 
 				for (i = c; i < end; i++) {
