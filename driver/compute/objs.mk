@@ -5,7 +5,7 @@
 
 # Integers only: ordinary kernel code.
 pat-int := program program_op program_window program_weights program_work program_text \
-	   plan plan_chain plan_layout plan_memory plan_nd plan_reduce plan_window \
+	   plan plan_chain plan_layout plan_memory plan_nd plan_reduce plan_tune plan_window \
 	   pack exec exec_chain isa \
 	   kernels/conv_plan kernels/conv_group kernels/conv_taps kernels/conv_cols \
 	   kernels/conv_pats kernels/conv_dw kernels/conv_gemv \

@@ -71,6 +71,7 @@ struct pat_program {
 	const u32 *operands;
 	const struct patcnn_pattern *patterns;
 	const struct patcnn_tap *taps;
+	const struct patcnn_tuning *tuning;
 	const u8 *data;
 	const char *strings;
 	u64 data_size;
@@ -82,6 +83,7 @@ struct pat_program {
 	u32 operand_count;
 	u32 pattern_count;
 	u32 tap_count;
+	u32 tuning_count;
 	/** @io_count: entries of @io. */
 	u32 io_count;
 	/** @io: tensor indices of inputs and outputs, ascending; order of pat_run.io. */
@@ -112,10 +114,10 @@ u64 pat_operator_macs(const struct pat_program *prog, u32 op, bool dense);
 
 /** enum pat_isa_id - instruction sets that kernels exist for. */
 enum pat_isa_id {
-	PAT_ISA_GENERIC = 0,
-	PAT_ISA_AVX2 = 1,	/* AVX2 and FMA */
-	PAT_ISA_AVX512 = 2,	/* AVX-512 F, BW, DQ and VL */
-	PAT_ISA_NEON = 3,	/* AArch64 Advanced SIMD */
+	PAT_ISA_GENERIC = PATCNN_ISA_GENERIC,
+	PAT_ISA_AVX2 = PATCNN_ISA_AVX2,		/* AVX2 and FMA */
+	PAT_ISA_AVX512 = PATCNN_ISA_AVX512,	/* AVX-512 F, BW, DQ and VL */
+	PAT_ISA_NEON = PATCNN_ISA_NEON,		/* AArch64 Advanced SIMD */
 	PAT_ISA_COUNT
 };
 
@@ -189,6 +191,23 @@ u64 pat_plan_bytes(const struct pat_program *prog);
  */
 int pat_plan_build(void *mem, const struct pat_program *prog,
 		   const struct pat_plan_opts *opts, struct pat_error *err);
+
+/** struct pat_choice - how an operator is run, for those who tune. */
+struct pat_choice {
+	/** @step: that runs it. */
+	u32 step;
+	/** @stages: operators that this step runs depth-first. */
+	u32 stages;
+	/** @algo: family of kernels of a convolution, else 0; with what follows. */
+	u32 algo;
+	u32 band_rows;
+	u32 row_step;
+	u64 packed_bytes;
+	u64 scratch_bytes;
+};
+
+/** pat_plan_choice - how @op is run; false: no step is there for it. */
+bool pat_plan_choice(const struct pat_plan *plan, u32 op, struct pat_choice *choice);
 
 /** struct pat_pack_cursor - progress of packing; zero it before the first call. */
 struct pat_pack_cursor {

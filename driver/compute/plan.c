@@ -11,6 +11,7 @@
  * plan_nd.c      tasks of elementwise operators and of those that move data
  * plan_reduce.c  tasks of reductions, softmax and norms
  * plan_chain.c   operators that run depth-first together
+ * plan_tune.c    choices that were measured and come with the program
  * plan_memory.c  arena addresses by lifetime
  */
 #include "plan.h"
@@ -244,11 +245,11 @@ static int plan_steps(struct pat_builder *b)
 	return err;
 }
 
-int pat_plan_build(void *mem, const struct pat_program *prog,
-		   const struct pat_plan_opts *opts, struct pat_error *err)
+static int build(void *mem, const struct pat_program *prog, const struct pat_plan_opts *opts,
+		 bool tuned, struct pat_error *err)
 {
 	struct pat_plan_full *plan;
-	struct pat_builder b = { .prog = prog };
+	struct pat_builder b = { .prog = prog, .tuned = tuned };
 	u8 *p = mem;
 	int ret;
 
@@ -277,4 +278,16 @@ int pat_plan_build(void *mem, const struct pat_program *prog,
 	plan->pub.step_count = b.step;
 	b.ck.op = NULL;
 	return ret ? ret : pat_place(&b);
+}
+
+int pat_plan_build(void *mem, const struct pat_program *prog,
+		   const struct pat_plan_opts *opts, struct pat_error *err)
+{
+	int ret = build(mem, prog, opts, prog->tuning_count, err);
+
+	if (!ret || !prog->tuning_count)
+		return ret;
+	/* A limit may be exceeded by a hint alone, and then it is not followed. */
+	__builtin_memset(mem, 0, pat_plan_bytes(prog));
+	return build(mem, prog, opts, false, err);
 }

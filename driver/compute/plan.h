@@ -176,6 +176,10 @@ struct pat_matmul_task {
 struct pat_conv_task {
 	struct pat_conv conv;
 	struct pat_tune tune;
+	/** @algo: as pat_conv_plan() found it, like @row_step and @scratch_bytes. */
+	u32 algo;
+	u32 row_step;
+	u64 scratch_bytes;
 	u32 band_rows;
 	u32 bands;
 	u32 parts;
@@ -323,10 +327,12 @@ struct pat_builder {
 	const struct pat_program *prog;
 	struct pat_check ck;
 	u32 step;
+	/** @tuned: follow the program's measured choices. */
+	bool tuned;
 };
 
 /* What the head of a task costs to start; below this much work a tile is not worth it. */
-#define PAT_TILE_WORK	(1U << 15)
+#define PAT_TILE_WORK	(32U * 1024)
 
 static inline u64 pat_up(u64 x, u64 unit)
 {
@@ -385,6 +391,11 @@ int pat_plan_linear(struct pat_builder *b, const struct patcnn_operator *op);
 int pat_plan_matmul(struct pat_builder *b, const struct patcnn_operator *op);
 int pat_plan_planes(struct pat_builder *b, const struct patcnn_operator *op);
 bool pat_linear_rows(const struct pat_program *prog, const struct patcnn_operator *op);
+
+/* plan_tune.c */
+const struct patcnn_tuning *pat_tuning_of(const struct pat_builder *b, u32 op);
+int pat_tuned_plan(struct pat_builder *b, struct pat_conv_task *c, u32 op,
+		   const struct pat_weights *w, struct pat_conv_info *info);
 
 /* pack.c */
 struct pat_weights pat_weights_of(const struct pat_program *prog,

@@ -255,6 +255,7 @@ static void cut_line(struct pat_builder *b, u32 first)
 	u32 i, at = 0, last = first, len, k;
 
 	for (i = first; i != PAT_NONE; i = links[i].next, at++) {
+		const struct patcnn_tuning *tuning = pat_tuning_of(b, i);
 		u64 least = PAT_SATURATED;
 
 		__builtin_memmove(s, s + 1, sizeof(s) - sizeof(s[0]));
@@ -269,6 +270,9 @@ static void cut_line(struct pat_builder *b, u32 first)
 				continue;
 			else
 				fit.cost += fit.cost / GAIN;
+			/* What was measured comes before what is estimated. */
+			if (tuning && tuning->fuse == len)
+				fit.cost = 0;
 			fit.cost = pat_add(fit.cost, best[(at + 1 - len) % RING]);
 			if (fit.cost < least) {
 				least = fit.cost;
@@ -389,6 +393,19 @@ static int plan_stages(struct pat_builder *b, struct pat_task *head, const struc
 	return 0;
 }
 
+/* Rows made at a time as measured, unless they need more than was ever meant. */
+static void tune_rows(const struct pat_builder *b, const struct stage *s, u32 count, u32 last,
+		      struct fit *fit)
+{
+	const struct patcnn_tuning *tuning = pat_tuning_of(b, last);
+	u32 height = (s[count - 1].out_h + fit->tiles - 1) / fit->tiles;
+
+	if (tuning && tuning->fuse == count && tuning->band_rows &&
+	    tuning->band_rows <= height && tuning->band_rows <= MAX_SUB_ROWS &&
+	    in_use(s, count, tuning->band_rows) <= 2 * cache_bytes(b))
+		fit->sub_rows = tuning->band_rows;
+}
+
 /* The chain whose last operator is @last, as one step. */
 int pat_plan_chain(struct pat_builder *b, u32 last)
 {
@@ -407,6 +424,7 @@ int pat_plan_chain(struct pat_builder *b, u32 last)
 	for (k = 0; k < count; k++)
 		stage_of(b, ops[k], &s[k]);
 	chain_cost(b, s, count, &fit);
+	tune_rows(b, s, count, last, &fit);
 	rows_for(s, count, fit.sub_rows, sub);
 
 	head = pat_task_new(b, PAT_FN_CHAIN, &all[last]);

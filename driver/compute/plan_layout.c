@@ -145,12 +145,11 @@ static void view_reshape(struct pat_builder *b, const struct patcnn_operator *op
 	if (op->kind == PATCNN_OP_PERMUTE && !same_order(op, t))
 		return;
 	/* A one-pixel map has no padded form. */
-	if (t->c == out->c && same_plane(t, out))
-		maps[op->output].padded = maps[in].padded;
-	else if (maps[in].padded)
-		return;
-	else
-		maps[op->output].padded = 0;
+	if (t->c != out->c || !same_plane(t, out)) {
+		if (maps[in].padded)
+			return;
+	}
+	maps[op->output].padded = maps[in].padded;
 	make_part(b, op->output, in, 0);
 }
 

@@ -72,8 +72,11 @@ int pat_conv_sizes(struct pat_builder *b, struct pat_task *t, struct pat_conv_in
 	c->conv.act_b = t->act.b;
 	if (!pat_conv_act(c->conv.act))
 		c->conv.act = PATCNN_ACT_NONE;
-	if (pat_conv_plan(b->plan->conv_isa, &c->tune, &c->conv, &w, info))
+	if (pat_tuned_plan(b, c, t->op - b->prog->operators, &w, info))
 		return pat_fail(&b->ck, -E2BIG, "too large for the kernels");
+	c->algo = info->algo;
+	c->row_step = info->row_step;
+	c->scratch_bytes = info->scratch_bytes;
 	c->band_rows = info->band_rows;
 	t->packed = b->plan->pub.packed_bytes;
 	t->packed_bytes = pat_up(info->packed_bytes, PAT_ALIGN);
@@ -87,6 +90,7 @@ int pat_conv_sizes(struct pat_builder *b, struct pat_task *t, struct pat_conv_in
 static int plan_kernel(struct pat_builder *b, struct pat_task *t)
 {
 	struct pat_conv_task *c = &t->conv;
+	const struct patcnn_tuning *tuning = pat_tuning_of(b, t->op - b->prog->operators);
 	u32 workers = b->plan->opts.workers;
 	struct pat_conv_info info;
 	int err;
@@ -97,6 +101,9 @@ static int plan_kernel(struct pat_builder *b, struct pat_task *t)
 	 */
 	if (workers > 1 && c->conv.out.h >= 4 * workers)
 		c->tune.band_rows = (c->conv.out.h + 4 * workers - 1) / (4 * workers);
+	if (tuning && tuning->band_rows &&
+	    (!c->tune.band_rows || tuning->band_rows < c->tune.band_rows))
+		c->tune.band_rows = tuning->band_rows;
 	err = pat_conv_sizes(b, t, &info);
 	if (err)
 		return err;

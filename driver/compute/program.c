@@ -36,6 +36,7 @@ static const struct section_kind kinds[] = {
 	{ PATCNN_SECTION_DATA, 1, PAT_MAX_PROGRAM, "DATA" },
 	{ PATCNN_SECTION_STRINGS, 1, 1U << 24, "STRINGS" },
 	{ PATCNN_SECTION_META, 1, PAT_MAX_PROGRAM, "META" },
+	{ PATCNN_SECTION_TUNING, sizeof(struct patcnn_tuning), 4 * PAT_MAX_OPERATORS, "TUNING" },
 };
 
 static const struct section_kind *section_kind(u32 type)
@@ -80,6 +81,10 @@ static void section_take(struct pat_program *prog, const struct patcnn_section *
 	case PATCNN_SECTION_STRINGS:
 		prog->strings = (const char *)p;
 		prog->string_size = s->count;
+		break;
+	case PATCNN_SECTION_TUNING:
+		prog->tuning = (const void *)p;
+		prog->tuning_count = s->count;
 		break;
 	}
 }
@@ -303,7 +308,8 @@ static int check_order(struct pat_check *ck)
 
 	if (op->operand_first > prog->operand_count ||
 	    op->operand_count > prog->operand_count - op->operand_first)
-		return pat_fail(ck, -EINVAL, "operand_first = %u, operand_count = %u exceed OPERANDS",
+		return pat_fail(ck, -EINVAL,
+				"operand_first = %u, operand_count = %u exceed OPERANDS",
 				op->operand_first, (u32)op->operand_count);
 	if (ck->budget < op->operand_count)
 		return pat_fail(ck, -E2BIG, "operands are shared too often");
@@ -384,6 +390,22 @@ static int check_operators(struct pat_check *ck)
 	return 0;
 }
 
+/* Values are not checked: the plan ignores those that no kernel of its own has. */
+static int check_tuning(struct pat_check *ck, u32 i)
+{
+	const struct patcnn_tuning *t = &ck->prog->tuning[i];
+
+	if (t->op >= ck->prog->operator_count)
+		return pat_fail(ck, -EINVAL, "tuning %u: op = %u is not below %u operators", i,
+				t->op, ck->prog->operator_count);
+	if (i && (t->op < t[-1].op || (t->op == t[-1].op && t->isa <= t[-1].isa)))
+		return pat_fail(ck, -EINVAL, "tuning %u: op, isa = %u, %u do not ascend", i, t->op,
+				(u32)t->isa);
+	if (t->reserved[0] || t->reserved[1] || t->reserved[2])
+		return pat_fail(ck, -EINVAL, "tuning %u: reserved is not zero", i);
+	return 0;
+}
+
 int pat_program_open(struct pat_program *prog, const void *blob, u64 size,
 		     void *work, struct pat_error *err)
 {
@@ -405,6 +427,8 @@ int pat_program_open(struct pat_program *prog, const void *blob, u64 size,
 		ret = pat_fail(&ck, -EINVAL, "section TENSORS: there is no output");
 	for (i = 0; !ret && i < prog->pattern_count; i++)
 		ret = check_pattern(&ck, i);
+	for (i = 0; !ret && i < prog->tuning_count; i++)
+		ret = check_tuning(&ck, i);
 	if (!ret)
 		ret = check_operators(&ck);
 	return ret;

@@ -254,7 +254,8 @@ static int check_resize(struct pat_check *ck)
 		return pat_fail(ck, -EINVAL, "mode, coord, round = %u, %u, %u", p->mode, p->coord,
 				p->round);
 	if (p->mode != PATCNN_RESIZE_NEAREST && p->round)
-		return pat_fail(ck, -EINVAL, "round = %u is not used by mode %u", p->round, p->mode);
+		return pat_fail(ck, -EINVAL, "round = %u is not used by mode %u", p->round,
+				p->mode);
 	if ((p->scale_h && !pat_float_positive(p->scale_h)) ||
 	    (p->scale_w && !pat_float_positive(p->scale_w)))
 		return pat_fail(ck, -EINVAL, "scale_h, scale_w: not positive");
@@ -372,7 +373,8 @@ static int check_unused(struct pat_check *ck, const struct kind_rule *rule)
 	if ((p->axis && !(rule->uses & USES_AXIS)) ||
 	    ((p->axes || p->kind) && !(rule->uses & USES_AXES)) ||
 	    (p->epsilon && !(rule->uses & USES_EPSILON)) || (perm && !(rule->uses & USES_PERM)))
-		return pat_fail(ck, -EINVAL, "parameters: axis, axes, kind, epsilon or perm is not used here and not zero");
+		return pat_fail(ck, -EINVAL,
+				"parameters: axis, axes, kind, epsilon, perm: one is not used here");
 	return 0;
 }
 
@@ -410,10 +412,8 @@ int pat_check_operator(struct pat_check *ck)
 	    (rule->operands_max && op->operand_count > rule->operands_max))
 		return pat_fail(ck, -EINVAL, "operand_count = %u does not fit %s",
 				(u32)op->operand_count, pat_kind_name(op->kind));
-	if (op->reserved)
+	if (op->reserved[0] || op->reserved[1])
 		return pat_fail(ck, -EINVAL, "reserved is not zero");
-	if (op->algorithm > PATCNN_ALGO_CPS)
-		return pat_fail(ck, -EINVAL, "algorithm = %u is unknown", (u32)op->algorithm);
 	err = check_activation(ck);
 	if (!err)
 		err = check_unused(ck, rule);

@@ -137,11 +137,12 @@ static int check_fkw(struct pat_check *ck, const struct patcnn_conv_params *p, u
 
 	if (!w->pattern_count || w->pattern_first > prog->pattern_count ||
 	    w->pattern_count > prog->pattern_count - w->pattern_first)
-		return pat_fail(ck, -EINVAL, "weights.pattern_first = %u, pattern_count = %u exceed PATTERNS",
+		return pat_fail(ck, -EINVAL,
+				"weights.pattern_first = %u, pattern_count = %u exceed PATTERNS",
 				w->pattern_first, w->pattern_count);
 	if (kernels > out * in)
-		return pat_fail(ck, -EINVAL, "weights.index.count = %U is above %U kernels", kernels,
-				out * in);
+		return pat_fail(ck, -EINVAL, "weights.index.count = %U is above %U kernels",
+				kernels, out * in);
 	row = (u64)w->pattern_count + 1;
 	err = pat_check_array(ck, "weights.reorder", &w->reorder, out);
 	if (!err)

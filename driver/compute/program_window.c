@@ -157,7 +157,7 @@ int pat_check_pool(struct pat_check *ck)
 	const struct patcnn_tensor *out = pat_output(ck->prog, ck->op);
 	const struct patcnn_pool_params *p = &ck->op->pool;
 
-	if (p->count_pad > (ck->op->kind == PATCNN_OP_AVG_POOL))
+	if (p->count_pad > 1 || (p->count_pad && ck->op->kind == PATCNN_OP_MAX_POOL))
 		return pat_fail(ck, -EINVAL, "count_pad = %u", p->count_pad);
 	if (in->c != out->c)
 		return pat_fail(ck, -EINVAL, "output c = %u is not %u", out->c, in->c);

@@ -51,6 +51,7 @@ void pb_fini(struct pb *pb)
 	free(pb->operands);
 	free(pb->patterns);
 	free(pb->taps);
+	free(pb->tuning);
 	free(pb->data);
 	free(pb->strings);
 	memset(pb, 0, sizeof(*pb));
@@ -254,6 +255,12 @@ void pb_act(struct pb *pb, __u32 kind, float a, float b)
 	act->b = pb_bits(b);
 }
 
+void pb_tune(struct pb *pb, const struct patcnn_tuning *choice)
+{
+	ROOM(pb->tuning, pb->tuning_count, 1)[pb->tuning_count] = *choice;
+	pb->tuning_count++;
+}
+
 /* struct part - one section to lay out. */
 struct part {
 	__u32 type;
@@ -272,6 +279,7 @@ void *pb_finish(const struct pb *pb, size_t *size)
 		{ PATCNN_SECTION_PATTERNS, sizeof(*pb->patterns), pb->pattern_count,
 		  pb->patterns },
 		{ PATCNN_SECTION_TAPS, sizeof(*pb->taps), pb->tap_count, pb->taps },
+		{ PATCNN_SECTION_TUNING, sizeof(*pb->tuning), pb->tuning_count, pb->tuning },
 		{ PATCNN_SECTION_DATA, 1, pb->data_size, pb->data },
 		{ PATCNN_SECTION_STRINGS, 1, pb->string_size, pb->strings },
 		{ pb->extra_section, 1, pb->extra_section ? 16 : 0, "an extra section" },

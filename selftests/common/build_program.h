@@ -23,6 +23,7 @@ struct pb {
 	__u32 *operands;
 	struct patcnn_pattern *patterns;
 	struct patcnn_tap *taps;
+	struct patcnn_tuning *tuning;
 	__u8 *data;
 	char *strings;
 	__u32 tensor_count;
@@ -30,6 +31,7 @@ struct pb {
 	__u32 operand_count;
 	__u32 pattern_count;
 	__u32 tap_count;
+	__u32 tuning_count;
 	__u64 data_size;
 	__u32 string_size;
 	/* of the generator of weights */
@@ -60,6 +62,9 @@ struct patcnn_array pb_floats(struct pb *pb, const float *values, __u64 count);
 struct patcnn_array pb_u32s(struct pb *pb, const __u32 *values, __u64 count);
 /* Random weights in [-scale, scale). */
 struct patcnn_array pb_random_floats(struct pb *pb, __u64 count, float scale);
+
+/* A measured choice, behind those that are there. */
+void pb_tune(struct pb *pb, const struct patcnn_tuning *choice);
 
 /* Tensor of any shape; c, h and w follow from it. */
 __u32 pb_tensor(struct pb *pb, __u8 role, __u8 rank, __u8 axis_h, __u8 axis_w,

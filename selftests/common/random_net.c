@@ -437,6 +437,24 @@ __u32 rn_input(struct pb *pb, __u16 kind, const struct rn_limits *lim)
 	return pb_tensor(pb, PATCNN_ROLE_INPUT, rank, axis_h, range(pb, axis_h, rank), shape);
 }
 
+void rn_tune(struct pb *pb)
+{
+	for (__u32 op = 0; op < pb->operator_count; op++)
+		for (__u8 isa = 0; isa < 5; isa++) {
+			struct patcnn_tuning t = { .op = op, .isa = isa };
+
+			if (chance(pb, 20))
+				continue;
+			t.algorithm = chance(pb, 70) ? pb_random(pb, 10) : pb_random(pb, 256);
+			t.tile_rows = chance(pb, 80) ? pb_random(pb, 12) : pb_random(pb, 256);
+			t.tile_vectors = chance(pb, 80) ? pb_random(pb, 5) : pb_random(pb, 256);
+			t.block = chance(pb, 80) ? pb_random(pb, 33) : pb_random(pb, 65536);
+			t.band_rows = chance(pb, 80) ? pb_random(pb, 20) : pb_random(pb, 65536);
+			t.fuse = chance(pb, 80) ? pb_random(pb, 5) : pb_random(pb, 256);
+			pb_tune(pb, &t);
+		}
+}
+
 void rn_net(struct pb *pb, unsigned int operators, const struct rn_limits *lim)
 {
 	__u32 made[64];

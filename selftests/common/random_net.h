@@ -26,6 +26,8 @@ __u32 rn_conv(struct pb *pb, __u32 in, __u16 storage, const struct rn_limits *li
 __u32 rn_operator(struct pb *pb, __u16 kind, __u32 in, const struct rn_limits *lim);
 /* A random input that suits @kind. */
 __u32 rn_input(struct pb *pb, __u16 kind, const struct rn_limits *lim);
+/* Choices for the operators that are there: some sound, some for other CPUs, some nonsense. */
+void rn_tune(struct pb *pb);
 /* A net of up to @operators operators with one to three outputs. */
 void rn_net(struct pb *pb, unsigned int operators, const struct rn_limits *lim);
 

@@ -124,6 +124,9 @@ void build_every_operator(struct pb *pb)
 	t = pb_reduce(pb, t, PATCNN_REDUCE_MEAN, 0xc);
 	t = pb_linear(pb, t, 10, PATCNN_STORAGE_DENSE);
 	pb_output(pb, pb_activation(pb, t, PATCNN_ACT_TANH, 0, 0));
+	pb_tune(pb, &(struct patcnn_tuning){ .op = 2, .isa = PATCNN_ISA_AVX2, .algorithm = 1 });
+	pb_tune(pb, &(struct patcnn_tuning){ .op = 2, .isa = PATCNN_ISA_NEON, .algorithm = 2 });
+	pb_tune(pb, &(struct patcnn_tuning){ .op = 3, .isa = PATCNN_ISA_AVX2, .fuse = 1 });
 }
 
 /* ---- header and sections ---- */
@@ -338,14 +341,34 @@ SPOIL(pattern_tap_order, EINVAL, "raster")
 	pb->taps[1] = t;
 }
 
+/* ---- measured choices: what they say is never wrong, where they stand may be ---- */
+
+SPOIL(tuning_op, EINVAL, "tuning 2") { pb->tuning[2].op = pb->operator_count; }
+SPOIL(tuning_op_huge, EINVAL, "tuning 2") { pb->tuning[2].op = ~0u; }
+SPOIL(tuning_twice, EINVAL, "ascend") { pb->tuning[1].isa = pb->tuning[0].isa; }
+SPOIL(tuning_isa_descends, EINVAL, "ascend") { pb->tuning[0].isa = 255; }
+SPOIL(tuning_op_descends, EINVAL, "ascend") { pb->tuning[1].op = 1; }
+SPOIL(tuning_reserved, EINVAL, "tuning 0") { pb->tuning[0].reserved[0] = 1; }
+SPOIL(tuning_reserved_middle, EINVAL, "tuning 1") { pb->tuning[1].reserved[1] = 1; }
+SPOIL(tuning_reserved_last, EINVAL, "tuning 2") { pb->tuning[2].reserved[2] = 128; }
+SPOIL_BYTES(tuning_stride, EINVAL, "TUNING")
+{
+	pb_section(blob, PATCNN_SECTION_TUNING)->stride = 8;
+}
+
+SPOIL_BYTES(tuning_too_many, E2BIG, "TUNING")
+{
+	pb_section(blob, PATCNN_SECTION_TUNING)->count = 4 * 8192 + 1;
+}
+
 /* ---- order of operators ---- */
 
 SPOIL(op_name, EINVAL, "name") { pb->operators[3].name = pb->string_size; }
 SPOIL(op_kind_zero, EINVAL, "kind") { pb->operators[3].kind = 0; }
 SPOIL(op_kind_unknown, EINVAL, "kind") { pb->operators[3].kind = 24; }
 SPOIL(op_kind_huge, EINVAL, "kind") { pb->operators[3].kind = 0xffff; }
-SPOIL(op_reserved, EINVAL, "reserved") { pb->operators[3].reserved = 1; }
-SPOIL(op_algorithm, EINVAL, "algorithm") { pb->operators[3].algorithm = 8; }
+SPOIL(op_reserved, EINVAL, "reserved") { pb->operators[3].reserved[0] = 1; }
+SPOIL(op_reserved_last, EINVAL, "reserved") { pb->operators[3].reserved[1] = 1; }
 SPOIL(op_operands_outside, EINVAL, "OPERANDS")
 {
 	pb->operators[3].operand_first = pb->operand_count;

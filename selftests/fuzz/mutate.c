@@ -18,8 +18,9 @@ struct view {
 	__u32 *operands;
 	struct patcnn_pattern *patterns;
 	struct patcnn_tap *taps;
+	struct patcnn_tuning *tuning;
 	__u32 *data;
-	__u32 tensor_count, operator_count, operand_count, pattern_count, tap_count;
+	__u32 tensor_count, operator_count, operand_count, pattern_count, tap_count, tuning_count;
 	__u32 section_count;
 	__u64 words;
 	struct pb rnd;
@@ -59,6 +60,7 @@ static bool open_view(struct view *v, uint8_t *data, size_t size)
 	v->operands = table(v, PATCNN_SECTION_OPERANDS, 4, &v->operand_count);
 	v->patterns = table(v, PATCNN_SECTION_PATTERNS, sizeof(*v->patterns), &v->pattern_count);
 	v->taps = table(v, PATCNN_SECTION_TAPS, sizeof(*v->taps), &v->tap_count);
+	v->tuning = table(v, PATCNN_SECTION_TUNING, sizeof(*v->tuning), &v->tuning_count);
 	v->data = table(v, PATCNN_SECTION_DATA, 1, &words);
 	v->words = words / 4;
 	return v->tensor_count && v->operator_count && v->operand_count;
@@ -235,6 +237,18 @@ static void change_tensor(struct view *v)
 	}
 }
 
+static void change_tuning(struct view *v, struct patcnn_tuning *t)
+{
+	t->algorithm = rnd(v, 12);
+	t->tile_rows = rnd(v, 12);
+	t->tile_vectors = rnd(v, 5);
+	t->block = rnd(v, 2) ? rnd(v, 40) : interesting(v, t->block);
+	t->band_rows = rnd(v, 2) ? rnd(v, 20) : interesting(v, t->band_rows);
+	t->fuse = rnd(v, 9);
+	if (!rnd(v, 8))
+		t->op = rnd(v, v->operator_count + 1);
+}
+
 static void change_operator(struct view *v)
 {
 	struct patcnn_operator *op = any_op(v);
@@ -250,9 +264,8 @@ static void change_operator(struct view *v)
 		op->kind = rnd(v, 25);
 		break;
 	case 2:
-		op->algorithm = rnd(v, 9);
-		op->tile = rnd(v, 2) ? interesting(v, op->tile) : 0;
-		op->fusion_group = rnd(v, 4);
+		if (v->tuning_count)
+			change_tuning(v, &v->tuning[rnd(v, v->tuning_count)]);
 		break;
 	case 3:
 		op->output = rnd(v, v->tensor_count + 1);
@@ -362,6 +375,8 @@ size_t mutate_generate(uint8_t *data, size_t max, unsigned int seed)
 	} else {
 		pb_init(&pb, seed);
 		rn_net(&pb, 1 + seed % 9, &lim);
+		if (seed % 3 == 0)
+			rn_tune(&pb);
 	}
 	blob = pb_finish(&pb, &size);
 	pb_fini(&pb);

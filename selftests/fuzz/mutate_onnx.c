@@ -108,6 +108,18 @@ static const char *any_name(struct rng *r, const Onnx__GraphProto *g)
 	return name && rnd(r, 16) ? name : "";
 }
 
+static void change_raw(struct rng *r, Onnx__TensorProto *t)
+{
+	uint8_t *at = t->raw_data.data;
+	int64_t i = number(r, 1);
+	float f = real(r);
+
+	if (t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64 && t->raw_data.len >= 8)
+		memcpy(at + rnd(r, t->raw_data.len / 8) * 8, &i, sizeof(i));
+	else
+		memcpy(at + rnd(r, t->raw_data.len / 4) * 4, &f, sizeof(f));
+}
+
 static void change_tensor(struct rng *r, Onnx__TensorProto *t)
 {
 	switch (rnd(r, 6)) {
@@ -130,10 +142,8 @@ static void change_tensor(struct rng *r, Onnx__TensorProto *t)
 		/* What shape arithmetic computes with. */
 		if (t->n_int64_data)
 			t->int64_data[rnd(r, t->n_int64_data)] = number(r, 1);
-		else if (t->raw_data.len >= 8 && t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64)
-			*(int64_t *)(t->raw_data.data + rnd(r, t->raw_data.len / 8) * 8) = number(r, 1);
 		else if (t->raw_data.len >= 4)
-			*(float *)(t->raw_data.data + rnd(r, t->raw_data.len / 4) * 4) = real(r);
+			change_raw(r, t);
 		else if (t->n_float_data)
 			t->float_data[rnd(r, t->n_float_data)] = real(r);
 		break;

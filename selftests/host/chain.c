@@ -9,7 +9,7 @@
 #include "harness.h"
 #include "random_net.h"
 
-#define CASES	300
+#define CASES	150
 #define CACHE	32768	/* so small that rows of these nets are worth keeping */
 
 static u32 range(struct pb *pb, u32 from, u32 to)
@@ -110,7 +110,7 @@ static u32 fused_steps(const void *blob, size_t size)
 	return n;
 }
 
-TEST_TIMEOUT(random_lines, 600)
+static void check_lines(struct __test_metadata *_metadata, u32 seed, bool tune)
 {
 	unsigned int n = check_cases(CASES), fused = 0;
 
@@ -120,8 +120,10 @@ TEST_TIMEOUT(random_lines, 600)
 		size_t size;
 		void *blob;
 
-		pb_init(&pb, 700000 + i);
+		pb_init(&pb, seed + i);
 		random_line(&pb);
+		if (tune)
+			rn_tune(&pb);
 		blob = pb_finish(&pb, &size);
 		fused += fused_steps(blob, size) > 0;
 		free(blob);
@@ -133,6 +135,17 @@ TEST_TIMEOUT(random_lines, 600)
 	TH_LOG("%u of %u lines fused, largest error: %.2f of its bound", fused, n, check_worst);
 	/* A test of fusion that fuses nothing would say nothing. */
 	EXPECT_GE(fused * 3, n);
+}
+
+TEST_TIMEOUT(random_lines, 600)
+{
+	check_lines(_metadata, 700000, false);
+}
+
+/* Cut, blocked and tiled as a program says, which is not always wise or possible. */
+TEST_TIMEOUT(tuned_lines, 600)
+{
+	check_lines(_metadata, 800000, true);
 }
 
 TEST_HARNESS_MAIN

@@ -81,6 +81,8 @@ enum patcnn_section_type {
 	 * the driver.
 	 */
 	PATCNN_SECTION_META = 0x80000001U,
+	/** @PATCNN_SECTION_TUNING: array of &struct patcnn_tuning. */
+	PATCNN_SECTION_TUNING = 0x80000002U,
 };
 
 /** define PATCNN_SECTION_OPTIONAL - bit of a type that readers may skip. */
@@ -341,18 +343,6 @@ enum patcnn_storage {
 	PATCNN_STORAGE_NM = 4,
 };
 
-/** enum patcnn_algorithm - a compiler's choice for one layer; a hint, never a requirement. */
-enum patcnn_algorithm {
-	PATCNN_ALGO_AUTO = 0,
-	PATCNN_ALGO_DIRECT = 1,
-	PATCNN_ALGO_GEMM = 2,
-	PATCNN_ALGO_WINOGRAD = 3,
-	PATCNN_ALGO_SPARSE = 4,
-	PATCNN_ALGO_MEC = 5,
-	PATCNN_ALGO_CPO = 6,
-	PATCNN_ALGO_CPS = 7,
-};
-
 /** struct patcnn_weights - the weights of a convolution or linear operator. */
 struct patcnn_weights {
 	/** @storage: enum patcnn_storage. */
@@ -523,14 +513,8 @@ struct patcnn_operator {
 	__u32 output;
 	/** @activation: applied last. */
 	struct patcnn_activation activation;
-	/** @algorithm: enum patcnn_algorithm; a choice that does not fit is ignored. */
-	__u16 algorithm;
-	/** @fusion_group: operators of one non-zero number may be run depth-first together. */
-	__u16 fusion_group;
-	/** @tile: measured choice of tile shape, meaning private to the algorithm; 0: none. */
-	__u32 tile;
 	/** @reserved: must be zero. */
-	__u64 reserved;
+	__u64 reserved[2];
 	/** @conv: parameters by @kind. */
 	union {
 		struct patcnn_conv_params conv;
@@ -542,6 +526,46 @@ struct patcnn_operator {
 		struct patcnn_axis_params axis;
 		__u8 bytes[176];
 	};
+};
+
+/** enum patcnn_isa - instruction sets that choices are measured for. */
+enum patcnn_isa {
+	PATCNN_ISA_GENERIC = 0,
+	PATCNN_ISA_AVX2 = 1,
+	PATCNN_ISA_AVX512 = 2,
+	PATCNN_ISA_NEON = 3,
+};
+
+/**
+ * struct patcnn_tuning - what was measured to be fastest for one operator
+ *
+ * A hint: a device uses the entries of its own instruction set, of those what its
+ * kernels can do, and nothing of them where memory would grow much by it. They change
+ * results by no more than the order in which floats are added. Zero is the device's
+ * own choice everywhere. Entries ascend by @op, then @isa; each pair is there once.
+ */
+struct patcnn_tuning {
+	/** @op: index in OPERATORS. */
+	__u32 op;
+	/** @isa: enum patcnn_isa. */
+	__u8 isa;
+	/** @algorithm: family of kernels, numbered by the device's compute core. */
+	__u8 algorithm;
+	/** @tile_rows: rows of a register tile. */
+	__u8 tile_rows;
+	/** @tile_vectors: vectors of a row of it. */
+	__u8 tile_vectors;
+	/** @block: input channels that are added up before the next ones. */
+	__u16 block;
+	/** @band_rows: most output rows of a tile; of fused operators: made at a time. */
+	__u16 band_rows;
+	/**
+	 * @fuse: operators that run depth-first together and end with this one; 1: it
+	 * runs alone.
+	 */
+	__u8 fuse;
+	/** @reserved: must be zero. */
+	__u8 reserved[3];
 };
 
 #if defined(__cplusplus)
