@@ -6,13 +6,45 @@
 #include <linux/errno.h>
 #include "conv_int.h"
 
-int pat_dw_plan(const struct pat_tune *t, struct pat_conv_packed *k,
-		struct pat_conv_info *info)
+/* MACs of a band of one channel: the least that is done at a time */
+#define BAND_WORK	(1U << 17)
+
+/* tmpl_dwd.h: reads the input in place */
+static bool direct(const struct pat_conv *c)
+{
+	return (c->kernel_h == 3 || c->kernel_h == 5) && c->kernel_w == c->kernel_h &&
+	       c->stride_h <= 2 && c->stride_w == c->stride_h && c->pad_left < 8 &&
+	       c->out.pitch % 16 == 0;
+}
+
+static void plan_direct(const struct pat_tune *t, struct pat_conv_packed *k)
+{
+	const struct pat_conv *c = &k->conv;
+	u32 rows = BAND_WORK / (c->kernel_h * c->kernel_w * c->out.pitch) / 28 * 28, bands;
+
+	k->direct = 1;
+	k->fold = c->out.w <= 8;
+	rows = pat_min(pat_min(pat_max(rows, 28), c->out.h), t->band_rows);
+	/* even bands, of groups of seven rows if there are several */
+	bands = pat_div_up(c->out.h, rows);
+	k->band_rows = pat_div_up(c->out.h, bands);
+	if (k->band_rows % 7 && k->band_rows / 7 * 7 + 7 <= rows)
+		k->band_rows = k->band_rows / 7 * 7 + 7;
+	/* a row of zeros, and what vectors at stride 2 read behind it */
+	k->partial = pat_align((c->in.w + 80ULL) * 4);
+}
+
+int pat_dw_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
+		struct pat_conv_packed *k, struct pat_conv_info *info)
 {
 	const struct pat_conv *c = &k->conv;
 	struct pat_panel *p = &k->panel;
 	u32 reach = (c->kernel_w - 1) / c->stride_w, nph, rows;
 
+	if (isa->vl == 16 && direct(c)) {
+		plan_direct(t, k);
+		goto sizes;
+	}
 	p->phases_y = pat_min(c->kernel_h, c->stride_h);
 	p->phases_x = pat_min(c->kernel_w, c->stride_w);
 	nph = p->phases_y * p->phases_x;
@@ -29,10 +61,11 @@ int pat_dw_plan(const struct pat_tune *t, struct pat_conv_packed *k,
 	k->band_rows = pat_min(pat_min(rows, c->out.h), t->band_rows);
 	/* rows are computed four at a time */
 	p->plane = (pat_div_up(k->band_rows, 4) * 4 + p->halo_rows + 1) * p->pitch;
-	k->units = c->out.c;
 	k->partial = pat_align(((u64)p->plane * nph + p->pitch + 64) * 4);
 	if ((u64)p->plane * nph >> 31)
 		return -E2BIG;
+sizes:
+	k->units = c->out.c;
 	info->scratch_bytes = k->partial;
 	info->band_rows = k->band_rows;
 	info->row_step = 1;

@@ -89,7 +89,7 @@ struct pat_conv_packed {
 	u64 finish;
 	/** @bytes: of the packed block. */
 	u64 bytes;
-	/** @direct: dense: the input is read in place; there is no panel. */
+	/** @direct: dense, depthwise: the input is read in place; there is no panel. */
 	u32 direct;
 	/** @tail: dense: strips have a pixel beyond their vectors. */
 	u32 tail;
@@ -210,8 +210,8 @@ int pat_pats_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 void pat_pats_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
 		   struct pat_conv_packed *k, struct pat_groups *g);
 bool pat_body_exists(u32 mask);
-int pat_dw_plan(const struct pat_tune *t, struct pat_conv_packed *k,
-		struct pat_conv_info *info);
+int pat_dw_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
+		struct pat_conv_packed *k, struct pat_conv_info *info);
 void pat_dw_pack(const struct pat_weights *w, struct pat_conv_packed *k, struct pat_groups *g);
 int pat_gemv_plan(const struct pat_conv_isa *isa, const struct pat_weights *w,
 		  struct pat_conv_packed *k, struct pat_conv_info *info);

@@ -99,7 +99,7 @@ static int plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		ret = pat_gemv_plan(isa, w, k, info);
 		break;
 	case PAT_CONV_DEPTHWISE:
-		ret = pat_dw_plan(tune, k, info);
+		ret = pat_dw_plan(isa, tune, k, info);
 		break;
 	case PAT_CONV_PATTERNS:
 		ret = pat_pats_plan(isa, tune, w, k, info);

@@ -6,6 +6,7 @@
  */
 #include "tmpl_act.h"
 #include "tmpl_gather.h"
+#include "tmpl_dwd.h"
 
 #define DW_ROWS 4
 
@@ -150,6 +151,8 @@ static bool dw_run(const struct pat_conv_packed *k, const struct pat_conv_tile *
 	s64 cost = (s64)t->rows * p->pitch * (taps + 16);
 	struct dw_job j = { .k = k, .panel = scratch, .rows = t->rows, .act = pat_clamp_of(c) };
 
+	if (k->direct)
+		return dwd_run(k, t, cur, budget, scratch);
 	for (; u0 + cur->d < u1; cur->d++) {
 		u32 f = u0 + cur->d, ch = f / per;
 
