@@ -28,14 +28,22 @@
 void patcnn_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 {
 	struct patcnn_file *pfile = to_patcnn_file(file);
+	unsigned int models = 0, contexts = 0;
 	struct patcnn_model *model;
+	struct patcnn_ctx *ctx;
 	unsigned long index;
 	u64 bytes = 0;
 
 	xa_lock(&pfile->models);
-	xa_for_each(&pfile->models, index, model)
+	xa_for_each(&pfile->models, index, model) {
 		bytes += patcnn_model_bytes(model);
+		models++;
+	}
 	xa_unlock(&pfile->models);
+	xa_lock(&pfile->contexts);
+	xa_for_each(&pfile->contexts, index, ctx)
+		contexts++;
+	xa_unlock(&pfile->contexts);
 
 	drm_printf(p, "drm-engine-cpu:\t%llu ns\n", atomic64_read(&pfile->client->busy_ns));
 	drm_printf(p, "drm-engine-capacity-cpu:\t%u\n",
@@ -43,6 +51,10 @@ void patcnn_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 	drm_show_memory_stats(p, file);
 	drm_printf(p, "drm-total-model:\t%llu KiB\n", DIV_ROUND_UP_ULL(bytes, SZ_1K));
 	drm_printf(p, "patcnn-jobs:\t%llu\n", atomic64_read(&pfile->client->jobs));
+	drm_printf(p, "patcnn-buffers:\t%d\n", atomic_read(&pfile->bos));
+	drm_printf(p, "patcnn-models:\t%u\n", models);
+	drm_printf(p, "patcnn-contexts:\t%u\n", contexts);
+	drm_printf(p, "patcnn-fences:\t%d\n", atomic_read(&pfile->client->fences));
 }
 
 /* patcnn_pool_show - state of slots and workers; tensors and addresses are nobody's business. */
