@@ -2,7 +2,7 @@
 /*
  * netbench [OPTION]... NET:VARIANT=FILE.patcnn... [NET:onnx=FILE.onnx]
  *
- *   -m WHAT    limit, layers or nets (layers)
+ *   -m WHAT    limit, layers, nets, traffic (of fused groups) or clients (layers)
  *   -t N       threads (1)               -n N    rounds (11)
  *   -s MS      least time of a sample, in ms (1)
  *   -p LIST    peers (onednn,xnnpack,xnnpack-sparse,onnxruntime)
@@ -112,6 +112,15 @@ static void emit(const char *net, const char *name, u32 count, const char *text)
 	fflush(stdout);
 }
 
+/* Of input, output, residual and the weights that are not zero. */
+static u64 least_bytes(const struct net_layer *l)
+{
+	const struct shape *s = &l->shape;
+
+	return 4 * (l->nonzero + (u64)s->ic * s->ih * s->iw +
+		    (u64)s->oc * s->oh * s->ow * (s->residual ? 2 : 1));
+}
+
 static void result_text(const struct entry *e, const struct entry *base, const struct options *o,
 			const double *peak, char *text, size_t size)
 {
@@ -133,8 +142,9 @@ static void result_text(const struct entry *e, const struct entry *base, const s
 	snprintf(text, size,
 		 "\"layer\":\"%s\",\"peer\":\"%s\",\"variant\":\"%s\",\"threads\":%u,\"median_ms\":%.5g,"
 		 "\"min_ms\":%.5g,\"ratio\":%.4g,\"pct_of_peak\":%.4g,\"macs\":%llu,\"macs_dense\":%llu,"
-		 "\"algorithm\":\"%s\"", shape, e->peer ? e->peer->name : "patcnn", e->variant, o->threads, ms, low,
-		 ratio, pct, (unsigned long long)e->own->macs, (unsigned long long)e->own->macs_dense,
+		 "\"bytes\":%llu,\"algorithm\":\"%s\"", shape, e->peer ? e->peer->name : "patcnn", e->variant,
+		 o->threads, ms, low, ratio, pct, (unsigned long long)e->own->macs, (unsigned long long)e->own->macs_dense,
+		 (unsigned long long)least_bytes(e->own),
 		 e->peer ? "" : e->own->algorithm);
 }
 
@@ -286,6 +296,24 @@ static void print_limit(void)
 	       l.fma, l.fma_aligned, l.fma_misaligned, l.fma_shared, l.l1, l.l1_misaligned, l.l2, l.memory);
 }
 
+/* One record for each model. */
+static bool each(const char *what, const char *name, char *const *arg, u32 count, const struct options *o)
+{
+	bool ok = true;
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		char *variant = strchr(arg[i], ':') + 1, *path = strchr(variant, '=');
+
+		*path++ = '\0';
+		if (strcmp(variant, "onnx"))
+			ok = net_traffic(name, variant, path, o) && ok;
+		else if (!strcmp(what, "clients"))
+			ok = ort_clients(name, path, o) && ok;
+	}
+	return ok;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .threads = 1, .rounds = 11, .sample_ms = 1, .isa = host_isa(NULL),
@@ -327,7 +355,9 @@ int main(int argc, char **argv)
 		print_limit();
 		return 0;
 	}
-	if (wants(&o, "onnxruntime") && !ort_load(version, sizeof(version))) {
+	/* Clients load it after they have been forked. */
+	if (strcmp(what, "traffic") && strcmp(what, "clients") && wants(&o, "onnxruntime") &&
+	    !ort_load(version, sizeof(version))) {
 		fprintf(stderr, "netbench: no ONNX Runtime; tools/bench/nets installs it\n");
 		return 1;
 	}
@@ -341,8 +371,12 @@ int main(int argc, char **argv)
 		for (k = i; k < argc && !strncmp(argv[k], argv[i], n + 1); k++)
 			if (!strchr(argv[k] + n, '='))
 				return 2;
-		ok = !strcmp(what, "nets") ? whole_net(name, argv + i, (u32)(k - i), &o) :
-					     layers_of(name, argv + i, (u32)(k - i), &o);
+		if (!strcmp(what, "layers"))
+			ok = layers_of(name, argv + i, (u32)(k - i), &o);
+		else if (!strcmp(what, "nets"))
+			ok = whole_net(name, argv + i, (u32)(k - i), &o);
+		else
+			ok = each(what, name, argv + i, (u32)(k - i), &o);
 		if (!ok)
 			return 1;
 	}

@@ -38,6 +38,9 @@ void entry_warm(struct entry *e, const struct options *o);
 /* Seconds of one run. */
 double entry_sample(struct entry *e, const struct options *o);
 
+/* Throughput of processes with ONNX Runtime, for sample_ms each. */
+bool ort_clients(const char *name, const char *path, const struct options *o);
+bool net_traffic(const char *name, const char *variant, const char *path, const struct options *o);
 bool whole_net(const char *name, char *const *arg, u32 count, const struct options *o);
 
 #endif
