@@ -327,11 +327,16 @@ static int patcnn_submit_push(struct patcnn_submit_args *sub, struct patcnn_job 
 	list_add_tail(&job->ctx_node, &ctx->jobs);
 	spin_unlock(&ctx->jobs_lock);
 	trace_patcnn_job_queue(job);
-	/* The job may be gone when this returns. */
+	/* The job may be done when push returns; its buffers are not to go while locked. */
+	patcnn_job_get(job);
 	drm_sched_entity_push_job(&job->base);
 
 	patcnn_submit_publish(sub, fence);
 	dma_fence_put(fence);
+	drm_exec_fini(&exec);
+	patcnn_job_put(job);
+	return 0;
+
 unlock:
 	drm_exec_fini(&exec);
 	return ret;
