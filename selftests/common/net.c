@@ -194,32 +194,57 @@ static int64_t job_ns(struct net *net)
 	return t;
 }
 
-int net_open_slow(struct net *net, int fd, unsigned int ms)
+/* Best of three; 0 on failure. */
+static int64_t best_ns(struct net *net)
 {
-	/* Small enough for an emulated CPU, and long against the cost of a job for a fast one. */
-	const unsigned int probe = 4;
-	unsigned int side = 32;
-	int64_t best = 0, layer, layers;
+	int64_t best = 0;
 
-	if (open_layers(net, fd, probe, side))
-		return -1;
 	for (int i = 0; i < 3; i++) {
 		int64_t t = job_ns(net);
 
-		if (t && (!best || t < best))
+		if (!t)
+			return 0;
+		if (!best || t < best)
 			best = t;
 	}
-	net_close(net);
-	if (!best) {
-		puts("# the probe of the slow net failed");
+	return best;
+}
+
+/*
+ * Grows a net until a job of it has been seen to take that long, for what a job costs
+ * besides its layers differs a hundredfold between kernels. What the watchdog would not
+ * let end is extrapolated.
+ */
+int net_open_slow(struct net *net, int fd, unsigned int ms)
+{
+	struct drm_patcnn_dev_info info;
+	unsigned int layers = 4, side = 32;
+	int64_t want = ms * 1000000ll, limit, seen, factor;
+
+	if (dev_info(fd, &info))
 		return -1;
+	limit = info.timeout_ms * 500000ll;
+	for (;;) {
+		if (open_layers(net, fd, layers, side))
+			return -1;
+		seen = best_ns(net);
+		if (!seen) {
+			puts("# the probe of the slow net failed");
+			return -1;
+		}
+		if (seen >= want || layers == 2000)
+			return 0;
+		net_close(net);
+		if (want > limit && seen > limit / 4)
+			break;
+		factor = (want < limit ? want : limit) * 5 / 4 / seen + 1;
+		if (factor > 16)
+			factor = 16;
+		/* Few large layers rather than many small ones: the program stays small. */
+		for (; side < 256 && factor >= 4; factor /= 4)
+			side *= 2;
+		layers = layers * factor + 1 < 2000 ? layers * factor + 1 : 2000;
 	}
-	layer = best / probe + 1;
-	/* Few large layers rather than many small ones: the program stays small. */
-	while (side < 256 && ms * 1000000ll / layer > 200) {
-		side *= 2;
-		layer *= 4;
-	}
-	layers = ms * 1000000ll / layer + 1;
+	layers = layers * (want / 1000) / (seen / 1000) + 1;
 	return open_layers(net, fd, layers > 2000 ? 2000 : layers, side);
 }
