@@ -20,6 +20,23 @@ double seconds(u32 threads)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+void wait_quiet(void)
+{
+	struct timespec t;
+	double used;
+	u32 i;
+
+	for (i = 0; i < 100; i++) {
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+		used = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+		/* Longer than a tick, at which the time of running threads is added up. */
+		usleep(9000);
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+		if ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec - used < 1e-3)
+			return;
+	}
+}
+
 int by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;

@@ -66,6 +66,9 @@ double seconds(u32 threads);
 double fma_seconds(void);
 const char *fma_isa(void);
 
+/* Until no thread of this process spins any more: those of peers do for a while. */
+void wait_quiet(void);
+
 int by_value(const void *a, const void *b);
 /* Sorts @v. */
 double median(double *v, u32 n);

@@ -58,9 +58,8 @@ double entry_sample(struct entry *e, const struct options *o)
 {
 	double start;
 
-	/* Threads of the one before may still spin. */
 	if (o->threads > 1)
-		usleep(4000);
+		wait_quiet();
 	start = seconds(o->threads);
 	e->run(e, e->reps);
 	return (seconds(o->threads) - start) / e->reps;
