@@ -378,6 +378,7 @@ static int plan_stages(struct pat_builder *b, struct pat_task *head, const struc
 
 		if (t[k].fn == PAT_FN_CONV) {
 			t[k].conv.tune.band_rows = sub[k];
+			t[k].conv.tune.any_row = 1;
 			err = pat_conv_sizes(b, &t[k], &info);
 			if (err)
 				return err;

@@ -134,6 +134,40 @@ static void sum_store(const struct sum *s, struct ref_value *out, __u64 i)
 	out->err[i] = s->err + ref_sum_error(s->n, s->mag);
 }
 
+/*
+ * Winograd's convolution computes tiles of 4x4 outputs from everything that any of them
+ * reads: the bound of an output counts the largest sum of a tile that it may be in, and
+ * what is not finite spreads over that tile.
+ */
+static void widen(const struct patcnn_tensor *t, const struct sum *sums, struct ref_value *out,
+		  __u64 at)
+{
+	for (__s64 y = 0; y < t->h; y++)
+	for (__s64 x = 0; x < t->w; x++, at++) {
+		struct sum s = sums[y * t->w + x];
+
+		for (__s64 i = y < 3 ? 0 : y - 3; i < t->h && i <= y + 3; i++)
+		for (__s64 j = x < 3 ? 0 : x - 3; j < t->w && j <= x + 3; j++) {
+			const struct sum *near = &sums[i * t->w + j];
+
+			s.mag = fmax(s.mag, near->mag);
+			if (!isfinite(near->err) || !isfinite(near->mag))
+				s.err = INFINITY;
+		}
+		/* and its transforms round as often as the sum does */
+		s.mag *= 2;
+		sum_store(&s, out, at);
+	}
+}
+
+static bool winograd(const struct patcnn_operator *op)
+{
+	const struct patcnn_window *w = &op->conv.window;
+
+	return w->kernel_h == 3 && w->kernel_w == 3 && w->stride_h == 1 && w->stride_w == 1 &&
+	       w->dilation_h == 1 && w->dilation_w == 1 && op->conv.groups == 1;
+}
+
 void ref_conv(const struct ref *r, const struct patcnn_operator *op)
 {
 	const struct patcnn_tensor *ti = ref_tensor(r, op, 0), *to = &r->tensors[op->output];
@@ -142,6 +176,7 @@ void ref_conv(const struct ref *r, const struct patcnn_operator *op)
 	double *w = expand(r, &op->conv.weights, s);
 	struct ref_value *in = ref_in(r, op, 0), *out = &r->values[op->output];
 	struct ref_value *res = op->operand_count > 1 ? ref_in(r, op, 1) : NULL;
+	struct sum *sums = calloc((__u64)to->h * to->w, sizeof(*sums));
 	__u64 at = 0;
 
 	for (__u32 o = 0; o < to->c; o++)
@@ -164,7 +199,11 @@ void ref_conv(const struct ref *r, const struct patcnn_operator *op)
 		if (res)
 			sum_add(&sum, 1, res->v[at], res->err[at]);
 		sum_store(&sum, out, at);
+		sums[y * to->w + x] = sum;
+		if (winograd(op) && y + 1 == to->h && x + 1 == to->w)
+			widen(to, sums, out, at + 1 - (__u64)to->h * to->w);
 	}
+	free(sums);
 	free(w);
 }
 

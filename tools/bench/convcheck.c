@@ -93,13 +93,13 @@ static void draw(struct layer *l, u32 *s)
 	l->tune.l2_bytes = PICK(s, 16384, 262144, 2097152);
 	l->tune.band_rows = PICK(s, 0, 0, 1, 3, 8);
 	l->tune.algo = PICK(s, 0, 0, PAT_CONV_TAPS, PAT_CONV_COLUMNS, PAT_CONV_DEPTHWISE,
-			    PAT_CONV_PATTERNS, PAT_CONV_GEMM);
+			    PAT_CONV_PATTERNS, PAT_CONV_GEMM, PAT_CONV_WINOGRAD);
 }
 
 int main(int argc, char **argv)
 {
 	u32 rounds = argc > 1 ? atoi(argv[1]) : 300, seed = argc > 2 ? atoi(argv[2]) : 1, bad = 0;
-	u32 seen[8] = { 0 };
+	u32 seen[16] = { 0 };
 
 	for (u32 r = 0; r < rounds; r++) {
 		struct layer l;
@@ -149,8 +149,9 @@ int main(int argc, char **argv)
 		}
 		layer_free(&l);
 	}
-	printf("%u layers, %u bad; taps %u columns %u depthwise %u gemv %u patterns %u\n", rounds, bad,
+	printf("%u layers, %u bad; taps %u columns %u depthwise %u gemv %u patterns %u dense %u winograd %u\n", rounds, bad,
 	       seen[PAT_CONV_TAPS], seen[PAT_CONV_COLUMNS], seen[PAT_CONV_DEPTHWISE],
-	       seen[PAT_CONV_GEMV], seen[PAT_CONV_PATTERNS]);
+	       seen[PAT_CONV_GEMV], seen[PAT_CONV_PATTERNS], seen[PAT_CONV_GEMM],
+	       seen[PAT_CONV_WINOGRAD]);
 	return bad != 0;
 }

@@ -199,6 +199,13 @@ int pat_gemm_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 		  struct pat_conv_packed *k, struct pat_conv_info *info);
 void pat_gemm_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
 		   struct pat_conv_packed *k, struct pat_groups *g);
+bool pat_wino_can(const struct pat_conv *c, const struct pat_tune *t);
+u64 pat_wino_cost(const struct pat_conv_isa *isa, const struct pat_tune *t,
+		  const struct pat_conv *c);
+int pat_wino_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
+		  struct pat_conv_packed *k, struct pat_conv_info *info);
+void pat_wino_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
+		   struct pat_conv_packed *k, struct pat_groups *g);
 int pat_cols_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		  const struct pat_weights *w, struct pat_conv_packed *k,
 		  struct pat_conv_info *info);

@@ -37,7 +37,8 @@ bool pat_conv_act(u32 act)
 	return act <= PATCNN_ACT_ELU;
 }
 
-static int can(const struct pat_conv_isa *isa, const struct pat_conv *c, u32 algo)
+static int can(const struct pat_conv_isa *isa, const struct pat_tune *t, const struct pat_conv *c,
+	       u32 algo)
 {
 	switch (algo) {
 	case PAT_CONV_TAPS:
@@ -50,6 +51,8 @@ static int can(const struct pat_conv_isa *isa, const struct pat_conv *c, u32 alg
 		return isa->patterns && c->kernel_h == 3 && c->kernel_w == 3 &&
 		       c->stride_h == 1 && c->stride_w == 1 && c->dilation_h == 1 &&
 		       c->dilation_w == 1 && c->pad_top == 1 && c->pad_left == 1;
+	case PAT_CONV_WINOGRAD:
+		return pat_wino_can(c, t);
 	case PAT_CONV_GEMM:
 		return c->groups == 1;
 	case PAT_CONV_DEPTHWISE:
@@ -67,16 +70,32 @@ static int rows(u32 algo)
 	return algo == PAT_CONV_COLUMNS || algo == PAT_CONV_PATTERNS;
 }
 
-static u32 choose(const struct pat_conv_isa *isa, const struct pat_conv *c,
-		  const struct pat_weights *w)
+/* Winograd's products are for all weights: whether they take less time than those kept */
+static int wino_pays(const struct pat_conv_isa *isa, const struct pat_tune *t,
+		     const struct pat_conv *c, const struct pat_weights *w)
 {
-	if (can(isa, c, PAT_CONV_GEMV))
+	u64 kept = w->nnz * c->out.w * c->out.h, all = (u64)c->out.c * pat_filter_taps(c);
+
+	if (!can(isa, t, c, PAT_CONV_WINOGRAD) || c->in.c < 8 || c->out.c < 8)
+		return 0;
+	/* sparse kernels reach about two thirds of the speed of products */
+	if (w->nnz * 5 < all * 4)
+		kept += kept / 2;
+	return pat_wino_cost(isa, t, c) < kept;
+}
+
+static u32 choose(const struct pat_conv_isa *isa, const struct pat_tune *t,
+		  const struct pat_conv *c, const struct pat_weights *w)
+{
+	if (can(isa, t, c, PAT_CONV_GEMV))
 		return PAT_CONV_GEMV;
-	if (c->groups > 1 && can(isa, c, PAT_CONV_DEPTHWISE))
+	if (c->groups > 1 && can(isa, t, c, PAT_CONV_DEPTHWISE))
 		return PAT_CONV_DEPTHWISE;
-	if (w->storage == PATCNN_STORAGE_FKW && can(isa, c, PAT_CONV_PATTERNS))
+	if (wino_pays(isa, t, c, w))
+		return PAT_CONV_WINOGRAD;
+	if (w->storage == PATCNN_STORAGE_FKW && can(isa, t, c, PAT_CONV_PATTERNS))
 		return PAT_CONV_PATTERNS;
-	if (w->storage == PATCNN_STORAGE_FKW && c->kernel_h > 1 && can(isa, c, PAT_CONV_COLUMNS))
+	if (w->storage == PATCNN_STORAGE_FKW && c->kernel_h > 1 && can(isa, t, c, PAT_CONV_COLUMNS))
 		return PAT_CONV_COLUMNS;
 	if (c->groups == 1 && c->out.c >= 4 && w->nnz * 5 >= (u64)c->out.c * pat_filter_taps(c) * 4)
 		return PAT_CONV_GEMM;
@@ -103,6 +122,9 @@ static int plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		break;
 	case PAT_CONV_PATTERNS:
 		ret = pat_pats_plan(isa, tune, w, k, info);
+		break;
+	case PAT_CONV_WINOGRAD:
+		ret = pat_wino_plan(isa, tune, k, info);
 		break;
 	case PAT_CONV_GEMM:
 		ret = pat_gemm_plan(isa, tune, k, info);
@@ -142,9 +164,9 @@ int pat_conv_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 	struct pat_conv_info other;
 	int ret;
 
-	if (t.algo && !can(isa, c, t.algo))
+	if (t.algo && !can(isa, &t, c, t.algo))
 		return -EINVAL;
-	info->algo = t.algo ? t.algo : choose(isa, c, w);
+	info->algo = t.algo ? t.algo : choose(isa, &t, c, w);
 	ret = plan(isa, &t, c, w, info->algo, &k, info);
 	if (ret == -EINVAL && !t.algo) {
 		info->algo = PAT_CONV_TAPS;
@@ -211,6 +233,9 @@ int pat_conv_pack(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 	case PAT_CONV_PATTERNS:
 		pat_pats_pack(isa, w, k, &g);
 		break;
+	case PAT_CONV_WINOGRAD:
+		pat_wino_pack(isa, w, k, &g);
+		break;
 	case PAT_CONV_GEMM:
 		pat_gemm_pack(isa, w, k, &g);
 		break;
@@ -268,6 +293,9 @@ void pat_conv_describe(const void *packed, char *text)
 	case PAT_CONV_PATTERNS:
 		text = word(text, k->fold ? "patterns folded " : "patterns ");
 		text = number(text, k->tile_r);
+		break;
+	case PAT_CONV_WINOGRAD:
+		text = word(text, "winograd");
 		break;
 	case PAT_CONV_GEMM:
 		text = word(text, k->tail ? "dense +1" : "dense");

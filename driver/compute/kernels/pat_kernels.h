@@ -97,6 +97,8 @@ struct pat_tune {
 	u32 band_rows;
 	/** @row_step: band_rows becomes a multiple of it where it can. */
 	u32 row_step;
+	/** @any_row: tiles may begin at any row. */
+	u32 any_row;
 	/** @block: input channels of a block. */
 	u32 block;
 	/** @tile_r: rows and vectors of a row tile; one that does not exist is ignored. */
@@ -119,6 +121,8 @@ enum pat_conv_algo {
 	PAT_CONV_PATTERNS = 5,
 	/** @PAT_CONV_GEMM: dense, as a matrix product. */
 	PAT_CONV_GEMM = 6,
+	/** @PAT_CONV_WINOGRAD: dense 3x3, F(4x4, 3x3); tiles begin at multiples of four rows. */
+	PAT_CONV_WINOGRAD = 7,
 };
 
 /** struct pat_conv_info - what pat_conv_plan() found. */

@@ -45,12 +45,14 @@ struct gemm_strip {
 	u32 pieces;
 };
 
+/* w, bias and partial are those of the group */
 struct gemm_job {
 	const struct pat_conv_packed *k;
 	const struct gemm_strip *strip;
 	const float *x;
 	const float *tail;
 	const float *w;
+	const float *bias;
 	float *partial;
 	float *tmp;
 	float *out;
@@ -79,10 +81,10 @@ typedef float vg;
 #endif
 
 /* acc[g * T + t] += x[k][t] * w[k][g] for all k, and likewise the pixel beyond */
-PAT_INLINE vg gemm_core(vf *acc, vg last, const struct gemm_job *j, const float *w, const int T,
+PAT_INLINE vg gemm_core(vf *acc, vg last, const struct gemm_job *j, const int T,
 			const bool TAIL)
 {
-	const float *x = j->x, *tail = j->tail, *next = j->next;
+	const float *x = j->x, *w = j->w, *tail = j->tail, *next = j->next;
 	u64 next_step = j->next_step;
 	u32 taps = j->taps;
 
@@ -227,18 +229,17 @@ PAT_INLINE void gemm_finish(const struct gemm_job *j, vf *acc, u32 f0, u32 n, co
 
 PAT_INLINE void gemm_tile(const struct gemm_job *j, u32 g, const int T, const bool TAIL)
 {
-	float *part = j->partial + (u64)g * GEMM_PART;
+	float *part = j->partial;
 	u32 f0 = g * GEMM_G, n = pat_min(GEMM_G, j->k->conv.out.c - f0);
-	const float *bias = (const float *)((const u8 *)j->k + j->k->classes[0].bias) + f0;
 	vf acc[GEMM_T * GEMM_G];
 	vg last = vg_zero();
 
 	if (j->first) {
 		PAT_UNROLL
 		for (int i = 0; i < T * GEMM_G; i++)
-			acc[i] = v_set1(bias[i / T]);
+			acc[i] = v_set1(j->bias[i / T]);
 		if (TAIL)
-			last = vg_load(bias);
+			last = vg_load(j->bias);
 	} else {
 		PAT_UNROLL
 		for (int i = 0; i < T * GEMM_G; i++)
@@ -254,7 +255,7 @@ PAT_INLINE void gemm_tile(const struct gemm_job *j, u32 g, const int T, const bo
 			for (u32 l = 0; l < j->strip->lines; l++)
 				pat_prefetchw(o + l * 16);
 	}
-	last = gemm_core(acc, last, j, j->w + (u64)g * j->k->aux_stride, T, TAIL);
+	last = gemm_core(acc, last, j, T, TAIL);
 	if (!j->last) {
 		PAT_UNROLL
 		for (int i = 0; i < T * GEMM_G; i++)
@@ -499,6 +500,8 @@ static bool gemm_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 	float *x = (float *)((u8 *)scratch + k->partial);
 	u64 x_size = (u64)k->block * GEMM_T * PAT_VL + (k->block + 15) / 16 * 16;
 	float *partial = x + k->batch * x_size;
+	const float *weights = (const float *)((const u8 *)k + k->aux);
+	const float *bias = (const float *)((const u8 *)k + k->classes[0].bias);
 	struct gemm_job j = { .k = k, .out = t->out, .res = t->res, .act = pat_clamp_of(c),
 			      .tmp = (float *)((u8 *)scratch + k->finish) };
 
@@ -532,14 +535,15 @@ static bool gemm_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 			j.taps = to - from;
 			j.first = from == 0;
 			j.last = to == taps;
-			j.w = (const float *)((const u8 *)k + k->aux) + (u64)from * GEMM_G;
 			while (cur->d < (u1 - u0) * n) {
 				u32 i = cur->d % n, g = cur->d / n;
 
 				j.strip = strip + i;
 				j.x = x + i * x_size;
 				j.tail = j.x + (u64)k->block * GEMM_T * PAT_VL;
-				j.partial = partial + (u64)i * k->units * GEMM_PART;
+				j.partial = partial + ((u64)i * k->units + u0 + g) * GEMM_PART;
+				j.bias = bias + (u0 + g) * GEMM_G;
+				j.w = weights + (u64)(u0 + g) * k->aux_stride + (u64)from * GEMM_G;
 				/* the next block of this strip, or the first of another one */
 				gemm_next(&j, src + (j.last ? 0 : to * plane), plane, pixels,
 					  cur->b + i + (j.last ? n : 0), strips, g);

@@ -5,6 +5,7 @@
 #include "tmpl_taps.h"
 #include "tmpl_rows.h"
 #include "tmpl_gemm.h"
+#include "tmpl_wino.h"
 #include "tmpl_dw.h"
 #include "tmpl_gemv.h"
 
@@ -19,6 +20,8 @@ static bool conv_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 		return rows_run(k, t, cur, left, scratch);
 	if (k->algo == PAT_CONV_DEPTHWISE)
 		return dw_run(k, t, cur, left, scratch);
+	if (k->algo == PAT_CONV_WINOGRAD)
+		return wino_run(k, t, cur, left, scratch);
 	if (k->algo == PAT_CONV_GEMM)
 		return gemm_run(k, t, cur, left, scratch);
 	return taps_run(k, t, cur, left, scratch);

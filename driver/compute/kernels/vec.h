@@ -16,6 +16,7 @@
  *	v_right(prev, cur)	prev[VL-1], cur[0] ... cur[VL-2]
  *	v_left(cur, next)	cur[1] ... cur[VL-1], next[0]
  *	v_even v_odd(a, b)	even, odd lanes of a, b
+ *	v_zip0 v_zip1(a, b)	first, second half of a[0], b[0], a[1], b[1] ...
  *	v_keep(x)		x stays in a register: no folding into each of its uses
  */
 

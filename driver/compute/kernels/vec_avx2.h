@@ -114,4 +114,14 @@ PAT_INLINE vf v_odd(vf a, vf b)
 	return (vf)_mm256_permute4x64_epi64((__m256i)t, 0xd8);
 }
 
+PAT_INLINE vf v_zip0(vf a, vf b)
+{
+	return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+}
+
+PAT_INLINE vf v_zip1(vf a, vf b)
+{
+	return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+}
+
 #define v_keep(x) __asm__("" : "+x"(x))

@@ -87,4 +87,19 @@ PAT_INLINE vf v_odd(vf a, vf b)
 	return _mm512_permutex2var_ps(a, i, b);
 }
 
+PAT_INLINE vf v_zip0(vf a, vf b)
+{
+	const __m512i i = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+
+	return _mm512_permutex2var_ps(a, i, b);
+}
+
+PAT_INLINE vf v_zip1(vf a, vf b)
+{
+	const __m512i i = _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12,
+					   27, 11, 26, 10, 25, 9, 24, 8);
+
+	return _mm512_permutex2var_ps(a, i, b);
+}
+
 #define v_keep(x) __asm__("" : "+v"(x))

@@ -90,4 +90,14 @@ PAT_INLINE vf v_odd(vf a, vf b)
 	return (vf){ a[1], a[3], b[1], b[3] };
 }
 
+PAT_INLINE vf v_zip0(vf a, vf b)
+{
+	return (vf){ a[0], b[0], a[1], b[1] };
+}
+
+PAT_INLINE vf v_zip1(vf a, vf b)
+{
+	return (vf){ a[2], b[2], a[3], b[3] };
+}
+
 #define v_keep(x) ((void)(x))

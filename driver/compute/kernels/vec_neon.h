@@ -100,5 +100,15 @@ PAT_INLINE vf v_odd(vf a, vf b)
 	return vuzp2q_f32(a, b);
 }
 
+PAT_INLINE vf v_zip0(vf a, vf b)
+{
+	return vzip1q_f32(a, b);
+}
+
+PAT_INLINE vf v_zip1(vf a, vf b)
+{
+	return vzip2q_f32(a, b);
+}
+
 /* also keeps loads beside their uses: gathered in front, they push accumulators out */
 #define v_keep(x) __asm__ volatile("" : "+w"(x))
