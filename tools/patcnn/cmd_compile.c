@@ -10,6 +10,7 @@
 
 #include "cmd.h"
 #include "compile.h"
+#include "tune.h"
 #include "util.h"
 
 #define MAX_CHANNELS	64
@@ -32,7 +33,13 @@ static const char help[] =
 "      --labels FILE       names of the classes, one a line\n"
 "      --description FILE  JSON: labels, mean and scale of the input, as training wrote it\n"
 "  -v, --verbose           one line for each operator\n"
-"  -h, --help\n";
+"  -h, --help\n"
+"\n"
+"      --tune              measure which kernels are fastest here and store the choices\n"
+"      --tune-budget S     for about so many seconds (default: 60)\n"
+"      --no-tune-cache     measure what was measured before, and do not keep it\n"
+"with --tune:\n"
+ENGINE_HELP;
 
 struct arguments {
 	struct compile_options opts;
@@ -42,6 +49,8 @@ struct arguments {
 	float scale[MAX_CHANNELS];
 	const char *in;
 	const char *out;
+	struct tune_opts tune_opts;
+	bool tune;
 	bool check;
 	bool verbose;
 	/** @labels: read from a file; opts points to it. */
@@ -159,6 +168,9 @@ enum {
 	OPT_LABELS,
 	OPT_DESCRIPTION,
 	OPT_CHECK,
+	OPT_TUNE,
+	OPT_TUNE_BUDGET,
+	OPT_NO_TUNE_CACHE,
 };
 
 static bool take_option(struct arguments *a, int c)
@@ -202,8 +214,16 @@ static bool take_option(struct arguments *a, int c)
 		return a->labels;
 	case OPT_DESCRIPTION:
 		return read_description(a, optarg);
+	case OPT_TUNE:
+		a->tune = true;
+		return true;
+	case OPT_TUNE_BUDGET:
+		return parse_seconds("--tune-budget", optarg, &a->tune_opts.budget);
+	case OPT_NO_TUNE_CACHE:
+		a->tune_opts.no_cache = true;
+		return true;
 	default:
-		return false;
+		return engine_option(c, optarg, &a->tune_opts.engine) > 0;
 	}
 }
 
@@ -223,6 +243,10 @@ static int parse_arguments(struct arguments *a, int argc, char **argv)
 		{ "no-sparse", no_argument, NULL, OPT_NO_SPARSE },
 		{ "labels", required_argument, NULL, OPT_LABELS },
 		{ "description", required_argument, NULL, OPT_DESCRIPTION },
+		{ "tune", no_argument, NULL, OPT_TUNE },
+		{ "tune-budget", required_argument, NULL, OPT_TUNE_BUDGET },
+		{ "no-tune-cache", no_argument, NULL, OPT_NO_TUNE_CACHE },
+		ENGINE_OPTIONS,
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -314,6 +338,19 @@ static bool write_file(const char *path, const void *data, size_t size)
 	return ok;
 }
 
+static bool tune_and_write(const struct arguments *a, const struct compile_result *r)
+{
+	size_t size;
+	void *tuned;
+	bool ok = tune_model(r->program, r->size, a->in, &a->tune_opts, &tuned, &size);
+
+	if (ok) {
+		ok = write_file(a->out, tuned, size);
+		free(tuned);
+	}
+	return ok;
+}
+
 static int run(struct arguments *a)
 {
 	struct compile_result r;
@@ -331,7 +368,9 @@ static int run(struct arguments *a)
 		complain("%s: not supported:", a->in);
 		compile_print_issues(&r, stderr);
 	}
-	ok = ok && report(a, &r) && (a->check || write_file(a->out, r.program, r.size));
+	ok = ok && report(a, &r) &&
+	     (a->check || (a->tune ? tune_and_write(a, &r) :
+			   write_file(a->out, r.program, r.size)));
 	compile_release(&r);
 	return ok ? STATUS_OK : STATUS_FAILED;
 }
@@ -339,8 +378,12 @@ static int run(struct arguments *a)
 int cmd_compile(int argc, char **argv)
 {
 	struct arguments *a = xcalloc(1, sizeof(*a));
-	int status = parse_arguments(a, argc, argv);
+	int status;
 
+	a->tune_opts.budget = TUNE_BUDGET;
+	a->tune_opts.engine = (struct engine_opts){ .priority = 1, .timeout_ms = 60000,
+						    .profile = true };
+	status = parse_arguments(a, argc, argv);
 	if (status < 0)
 		status = run(a);
 	free(a->labels);

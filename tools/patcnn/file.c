@@ -65,16 +65,20 @@ static void parse_meta(struct model_file *file)
 
 bool model_file_open(struct model_file *file, const char *path)
 {
+	size_t size;
+	void *blob = read_file(path, &size);
+
+	return blob && model_file_from(file, path, blob, size);
+}
+
+bool model_file_from(struct model_file *file, const char *path, void *blob, size_t size)
+{
 	struct pat_error err = { "" };
 	void *work;
 	uint32_t i;
 	int ret;
 
-	*file = (struct model_file){ .path = path };
-	file->blob = read_file(path, &file->size);
-	if (!file->blob)
-		return false;
-
+	*file = (struct model_file){ .path = path, .blob = blob, .size = size };
 	work = xcalloc(1, PAT_WORK_BYTES);
 	ret = pat_program_open(&file->prog, file->blob, file->size, work, &err);
 	free(work);

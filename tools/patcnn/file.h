@@ -26,6 +26,8 @@ struct model_file {
 
 /* Complains and returns false on failure. @path must outlive the file. */
 bool model_file_open(struct model_file *file, const char *path);
+/* The same of @size bytes at @blob, 64-byte aligned, which are free()d with the file. */
+bool model_file_from(struct model_file *file, const char *path, void *blob, size_t size);
 void model_file_close(struct model_file *file);
 
 /* Replace the labels by the lines of the text file @path. */

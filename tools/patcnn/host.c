@@ -159,8 +159,8 @@ static u32 cache_bytes(int name)
 	return bytes > 0 && bytes < INT32_MAX ? (u32)bytes : 0;
 }
 
-static struct pat_plan *build_plan(const char *name, const struct pat_program *prog,
-				   const struct host_opts *opts)
+struct pat_plan *host_plan(const char *name, const struct pat_program *prog,
+			   const struct host_opts *opts)
 {
 	struct pat_plan_opts plan_opts = {
 		.isa = opts->isa,
@@ -294,7 +294,7 @@ struct host *host_open(const char *name, const struct pat_program *prog,
 		return NULL;
 	memset(h, 0, sizeof(*h));
 	h->thread_count = opts->threads;
-	h->plan = build_plan(name, prog, opts);
+	h->plan = host_plan(name, prog, opts);
 	if (!h->plan) {
 		free(h);
 		return NULL;

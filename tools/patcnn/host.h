@@ -34,6 +34,10 @@ struct host_times {
 	uint64_t *busy_ns;	/* [steps][threads] */
 };
 
+/* The plan alone, unpacked; free() it. Complains and returns NULL on failure. */
+struct pat_plan *host_plan(const char *name, const struct pat_program *prog,
+			   const struct host_opts *opts);
+
 struct host;
 
 /* Plan, packed weights and threads for @prog, which must outlive it. Complains on failure. */

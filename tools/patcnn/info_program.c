@@ -77,16 +77,31 @@ static void print_tensors(const struct model_file *file)
 	}
 }
 
-/* The step of the plan that runs operator @op. */
+/* The step of the plan that runs operator @op: of fused operators the fusion group. */
 static uint32_t step_of(const struct pat_plan *plan, uint32_t op)
 {
-	uint32_t i;
+	struct pat_choice choice;
 
-	for (i = 0; i < plan->step_count; i++)
-		if (op >= plan->steps[i].op_first &&
-		    op - plan->steps[i].op_first < plan->steps[i].op_count)
-			return i;
-	return UINT32_MAX;
+	return pat_plan_choice(plan, op, &choice) ? choice.step : UINT32_MAX;
+}
+
+/* Choices that came with the program for @isa, PAT_ISA_COUNT: for any. */
+static uint32_t tuned_count(const struct pat_program *prog, uint32_t isa)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < prog->tuning_count; i++)
+		n += isa == PAT_ISA_COUNT || prog->tuning[i].isa == isa;
+	return n;
+}
+
+static uint32_t isa_id(const struct pat_isa *isa)
+{
+	uint32_t id;
+
+	for (id = 0; id < PAT_ISA_COUNT && pat_isa_get((enum pat_isa_id)id) != isa; id++)
+		;
+	return id;
 }
 
 static void print_layer(const struct pat_program *prog, const struct pat_plan *plan, uint32_t i)
@@ -167,6 +182,9 @@ static void print_text(const struct model_file *file, const struct pat_plan *pla
 	printf("plan for %s, %u workers: %u steps; peak activations %s, scratch %s a worker, packed weights %s\n",
 	       pat_isa_name(isa), workers, plan->step_count, show_bytes(plan->arena_bytes),
 	       show_bytes(plan->scratch_bytes), show_bytes(plan->packed_bytes));
+	if (prog->tuning_count)
+		printf("tuned: %u of %u choices are for %s\n", tuned_count(prog, isa_id(isa)),
+		       tuned_count(prog, PAT_ISA_COUNT), pat_isa_name(isa));
 }
 
 static cJSON *json_layer(const struct pat_program *prog, const struct pat_plan *plan, uint32_t i)
@@ -229,6 +247,7 @@ static cJSON *json_program(const struct model_file *file, const struct pat_plan 
 	t = cJSON_AddObjectToObject(o, "plan");
 	cJSON_AddStringToObject(t, "isa", pat_isa_name(isa));
 	cJSON_AddNumberToObject(t, "workers", workers);
+	cJSON_AddNumberToObject(t, "tuned", tuned_count(prog, isa_id(isa)));
 	cJSON_AddNumberToObject(t, "steps", plan->step_count);
 	cJSON_AddNumberToObject(t, "arena_bytes", (double)plan->arena_bytes);
 	cJSON_AddNumberToObject(t, "scratch_bytes", (double)plan->scratch_bytes);

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The way through the choices: first each operator alone, one kind of choice after the
+ * other, all operators of the net in the same runs; then which of them run depth-first
+ * together, by the least sum of measured times along each line; at last whole nets, tuned
+ * and not, in turn. What is not faster there is not stored. See tune.h.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tune.h"
+#include "util.h"
+
+#define ROUND_NS	150000000ULL	/* of runs for one comparison, about */
+#define GAIN		0.98		/* a choice has to be this much faster */
+#define SECOND		1000000000ULL
+
+static uint32_t rounds_for(const struct tune_variant *v)
+{
+	uint64_t ns = v->runs ? v->run_ns[v->runs - 1] : ROUND_NS, n = ROUND_NS / (ns + 1);
+
+	return n < 3 ? 3 : n > 20 ? 20 : (uint32_t)n;
+}
+
+static bool late(const struct tuner *t)
+{
+	return now_ns() > t->deadline;
+}
+
+/* One variant in which every operator that has a try @k takes it. */
+static bool measure_try(struct tuner *t, struct tune_variant *ref, uint32_t k, double *least,
+			uint32_t *which)
+{
+	struct tune_variant v;
+	uint32_t i;
+	bool ok;
+
+	tune_variant_init(t, &v, TUNE_BEST);
+	for (i = 0; i < t->count; i++)
+		if (k < t->layers[i].try_count)
+			v.entries[i] = t->layers[i].tries[k];
+	ok = tune_variant_open(t, &v) &&
+	     tune_measure((struct tune_variant *[]){ ref, &v }, 2, rounds_for(ref));
+	for (i = 0; ok && i < t->count; i++) {
+		uint64_t a = tune_step_ns(ref, i, 1), b = tune_step_ns(&v, i, 1);
+
+		if (k >= t->layers[i].try_count || !a || !b)
+			continue;
+		t->measured++;
+		if ((double)b / (double)a < least[i]) {
+			least[i] = (double)b / (double)a;
+			which[i] = k;
+		}
+	}
+	tune_variant_close(&v);
+	return ok;
+}
+
+static void leave_out(struct tuner *t, uint32_t k)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->count; i++) {
+		struct tune_layer *l = &t->layers[i];
+
+		if (k >= l->try_count)
+			continue;
+		t->left_out += l->try_count - k;
+		l->incomplete = true;
+	}
+}
+
+static bool tune_kind(struct tuner *t, enum tune_kind kind)
+{
+	double *least = xcalloc(t->count, sizeof(*least));
+	uint32_t *which = xcalloc(t->count, sizeof(*which)), most = 0, i, k;
+	struct tune_variant ref;
+	bool ok = tune_space_tries(t, kind);
+
+	if (ok && kind == TUNE_ALGORITHM)
+		tune_cache_read(t);
+	for (i = 0; ok && i < t->count; i++) {
+		struct tune_layer *l = &t->layers[i];
+
+		least[i] = GAIN;
+		which[i] = TUNE_NONE;
+		l->tried |= l->try_count;
+		if (l->cached)
+			l->try_count = 0;
+		if (l->try_count > most)
+			most = l->try_count;
+	}
+	tune_variant_init(t, &ref, TUNE_BEST);
+	ok = ok && (!most || late(t) || (tune_variant_open(t, &ref) &&
+					 tune_measure((struct tune_variant *[]){ &ref }, 1, 1)));
+	for (k = 0; ok && k < most; k++) {
+		if (late(t)) {
+			leave_out(t, k);
+			break;
+		}
+		ok = measure_try(t, &ref, k, least, which);
+	}
+	for (i = 0; ok && i < t->count; i++)
+		if (which[i] != TUNE_NONE)
+			t->layers[i].best = t->layers[i].tries[which[i]];
+	tune_variant_close(&ref);
+	free(least);
+	free(which);
+	return ok;
+}
+
+/* Of many noisy times the least is often luck: the chosen ones are measured once more. */
+static bool check_layers(struct tuner *t)
+{
+	struct tune_variant own, best;
+	uint32_t i;
+	bool ok;
+
+	tune_variant_init(t, &own, TUNE_ALONE);
+	tune_variant_init(t, &best, TUNE_BEST);
+	ok = tune_variant_open(t, &own) && tune_variant_open(t, &best) &&
+	     tune_measure((struct tune_variant *[]){ &own, &best }, 2, 1) &&
+	     tune_measure((struct tune_variant *[]){ &own, &best }, 2, rounds_for(&own));
+	for (i = 0; ok && i < t->count; i++) {
+		struct tune_layer *l = &t->layers[i];
+		double a = (double)tune_step_ns(&own, i, 1), b = (double)tune_step_ns(&best, i, 1);
+
+		l->ns = b;
+		if (a <= 0 || b <= 0 || l->cached)
+			continue;
+		l->ratio = b / a;
+		if (l->ratio > GAIN) {
+			l->best = (struct patcnn_tuning){ .op = i, .isa = t->isa, .fuse = 1 };
+			l->ratio = 1;
+			l->ns = a;
+		}
+	}
+	tune_variant_close(&own);
+	tune_variant_close(&best);
+	return ok;
+}
+
+/* Whether a chain of @length that ends at @op belongs to the cut with @offset. */
+static bool ends_chain(const struct tune_layer *l, uint32_t length, uint32_t offset)
+{
+	return l->depth + 1 >= length + offset && (l->depth + 1 - offset) % length == 0;
+}
+
+/* All lines cut into chains of one length: every chain there can be is in one of the cuts. */
+static bool measure_cut(struct tuner *t, struct tune_variant *ref, uint32_t length,
+			uint32_t offset)
+{
+	struct tune_variant v;
+	uint32_t i, k, n = 0, op;
+	bool ok;
+
+	tune_variant_init(t, &v, TUNE_BEST);
+	for (i = 0; i < t->count; i++) {
+		if (!ends_chain(&t->layers[i], length, offset) || t->layers[i].chain[length] > 0)
+			continue;
+		n++;
+		for (k = 0, op = i; k < length; k++, op = t->layers[op].prev)
+			v.entries[op].fuse = op == i ? (uint8_t)length : 0;
+		v.entries[i].band_rows = 0;
+	}
+	if (!n) {
+		tune_variant_close(&v);
+		return true;
+	}
+	ok = tune_variant_open(t, &v) &&
+	     tune_measure((struct tune_variant *[]){ ref, &v }, 2, rounds_for(ref));
+	for (i = 0; ok && i < t->count; i++) {
+		uint64_t alone = 0, together;
+
+		if (!ends_chain(&t->layers[i], length, offset) || t->layers[i].chain[length] > 0)
+			continue;
+		for (k = 0, op = i; k < length; k++, op = t->layers[op].prev)
+			alone += tune_step_ns(ref, op, 1);
+		together = tune_step_ns(&v, tune_chain_first(t, i, length), length);
+		if (alone && together)
+			t->layers[i].chain[length] = (double)together / (double)alone;
+		t->measured++;
+	}
+	tune_variant_close(&v);
+	return ok;
+}
+
+static double alone_ns(const struct tuner *t, uint32_t op, uint32_t length)
+{
+	double ns = 0;
+
+	for (; length; length--, op = t->layers[op].prev)
+		ns += t->layers[op].ns;
+	return ns;
+}
+
+/* The cuts of one line with the least sum, from its last operator back to its first. */
+static void cut_line(struct tuner *t, uint32_t last, const uint32_t *cut)
+{
+	uint32_t op = last, n;
+
+	while (op != TUNE_NONE) {
+		uint32_t length = cut[op];
+
+		t->layers[op].best.fuse = (uint8_t)length;
+		if (length > 1)
+			t->layers[op].best.band_rows = 0;
+		for (n = 1; n < length; n++) {
+			op = t->layers[op].prev;
+			t->layers[op].best.fuse = 0;
+		}
+		op = t->layers[op].prev;
+	}
+}
+
+static void choose_cuts(struct tuner *t)
+{
+	double *cost = xcalloc(t->count, sizeof(*cost));
+	uint32_t *cut = xcalloc(t->count, sizeof(*cut)), i, n;
+
+	for (i = 0; i < t->count; i++) {
+		const struct tune_layer *l = &t->layers[i];
+
+		for (n = 1; n <= TUNE_CHAIN && n <= l->depth + 1; n++) {
+			uint32_t first = tune_chain_first(t, i, n), before = t->layers[first].prev;
+			double c = alone_ns(t, i, n) * (n == 1 ? 1 : l->chain[n] / GAIN);
+
+			if (n > 1 && l->chain[n] <= 0)
+				continue;
+			c += before == TUNE_NONE ? 0 : cost[before];
+			if (!cut[i] || c < cost[i]) {
+				cost[i] = c;
+				cut[i] = n;
+			}
+		}
+	}
+	for (i = 0; i < t->count; i++)
+		if (t->layers[i].next == TUNE_NONE && t->layers[i].depth)
+			cut_line(t, i, cut);
+	free(cost);
+	free(cut);
+}
+
+static bool tune_chains(struct tuner *t)
+{
+	uint32_t length, offset, i, lines = 0;
+	struct tune_variant ref;
+	bool ok;
+
+	for (i = 0; i < t->count; i++)
+		lines += t->layers[i].depth > 0;
+	if (!lines)
+		return true;
+	tune_variant_init(t, &ref, TUNE_BEST);
+	ok = tune_variant_open(t, &ref) &&
+	     tune_measure((struct tune_variant *[]){ &ref }, 1, 1);
+	for (length = 2; length <= TUNE_CHAIN; length++)
+		for (offset = 0; ok && offset < length && !late(t); offset++)
+			ok = measure_cut(t, &ref, length, offset);
+	tune_variant_close(&ref);
+	if (ok)
+		choose_cuts(t);
+	return ok;
+}
+
+/* ---- whole nets ---- */
+
+/* An entry that says nothing but what the planner does anyway is left out. */
+static void drop_empty(const struct tuner *t, struct tune_variant *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->count; i++) {
+		const struct patcnn_tuning *e = &v->entries[i];
+
+		if (!e->algorithm && !e->tile_rows && !e->block && !e->band_rows &&
+		    (!e->fuse || (!t->layers[i].depth && t->layers[i].next == TUNE_NONE)))
+			v->entries[i].op = TUNE_NONE;
+	}
+}
+
+/* Pairs of runs are faster by this in the middle; the least times agree that it is faster. */
+#define MIDDLE		0.99
+#define NETS		3
+#define FEW_ROUNDS	7
+#define MOST_ROUNDS	41
+
+/* Of each set of operators that some net runs in one step, what is fastest in a whole net. */
+static void mix_nets(const struct tuner *t, struct tune_variant *const *v,
+		     struct tune_variant *mixed)
+{
+	uint32_t *set = tune_sets(t, v, NETS), i, k;
+	const char *algorithm;
+
+	for (i = 0; i < t->count; i++) {
+		uint64_t least = tune_set_ns(v[0], set, set[i], &algorithm) * 99 / 100;
+		uint32_t fastest = 0;
+
+		mixed->entries[i].op = TUNE_NONE;
+		for (k = 1; k < NETS; k++) {
+			uint64_t ns = tune_set_ns(v[k], set, set[i], &algorithm);
+
+			if (ns && ns < least) {
+				least = ns;
+				fastest = k;
+			}
+		}
+		for (k = 0; k < v[fastest]->count; k++)
+			if (v[fastest]->entries[k].op == i)
+				mixed->entries[i] = v[fastest]->entries[k];
+	}
+	free(set);
+}
+
+/* The net that is compared with the untuned one at last, in @mixed. */
+static bool make_mixed(struct tuner *t, struct tune_variant *untuned, struct tune_variant *mixed)
+{
+	struct tune_variant best, own_cuts, *v[NETS] = { untuned, &best, &own_cuts };
+	uint32_t i;
+	bool ok;
+
+	tune_variant_init(t, &best, TUNE_BEST);
+	tune_variant_init(t, &own_cuts, TUNE_BEST);
+	for (i = 0; i < t->count; i++)
+		own_cuts.entries[i].fuse = 0;
+	drop_empty(t, &best);
+	drop_empty(t, &own_cuts);
+	ok = tune_variant_open(t, &best) && tune_variant_open(t, &own_cuts) &&
+	     tune_measure(v, NETS, FEW_ROUNDS);
+	if (ok)
+		mix_nets(t, v, mixed);
+	tune_variant_close(&best);
+	tune_variant_close(&own_cuts);
+	return ok;
+}
+
+static bool finish(struct tuner *t, void **tuned, size_t *size)
+{
+	struct tune_variant untuned, mixed, *v[] = { &untuned, &mixed };
+	uint32_t rounds, count = 0;
+	bool ok, faster;
+
+	tune_variant_init(t, &untuned, TUNE_FREE);
+	tune_variant_init(t, &mixed, TUNE_FREE);
+	ok = tune_variant_open(t, &untuned) && make_mixed(t, &untuned, &mixed) &&
+	     tune_variant_open(t, &mixed);
+	/* Both from the start: what is compared is pairs of runs. */
+	untuned.runs = 0;
+	for (rounds = 0; ok && rounds < MOST_ROUNDS && (rounds < FEW_ROUNDS || !late(t)); rounds++)
+		ok = tune_measure(v, 2, 1);
+	if (ok) {
+		faster = tune_whole(&mixed, &untuned) <= MIDDLE &&
+			 tune_least(&mixed) <= tune_least(&untuned);
+		count = faster ? mixed.count : 0;
+		if (faster)
+			tune_report(t, &untuned, &mixed);
+		printf(faster ? "tuned: %.1f%% of the untuned net's time (%u runs each, in turn), %u choices stored\n" :
+		       "not tuned: what was found takes %.1f%% of the untuned net's time (%u runs each, in turn)\n",
+		       100 * tune_whole(&mixed, &untuned), mixed.runs, count);
+		*tuned = tune_store(t->file.blob, t->file.size, mixed.entries, count, size);
+	}
+	if (ok && t->left_out)
+		printf("%u choices were not measured for lack of time: --tune-budget\n", t->left_out);
+	tune_variant_close(&untuned);
+	tune_variant_close(&mixed);
+	return ok;
+}
+
+/* The instruction set and workers of the engine, for plans like its own. */
+static bool know_engine(struct tuner *t)
+{
+	struct tune_variant v;
+	uint32_t id;
+	bool ok;
+
+	tune_variant_init(t, &v, TUNE_FREE);
+	ok = tune_variant_open(t, &v);
+	if (ok) {
+		t->host.threads = v.engine->workers;
+		t->host.isa = host_isa(v.engine->isa);
+		for (id = 0; id < PAT_ISA_COUNT; id++)
+			if (pat_isa_get((enum pat_isa_id)id) == t->host.isa)
+				t->isa = (uint8_t)id;
+		printf("tuning on %s (%s, %u workers), at most about %.0f s\n", v.engine->where,
+		       v.engine->isa, v.engine->workers, t->opts->budget);
+	}
+	tune_variant_close(&v);
+	return ok && t->host.isa;
+}
+
+static uint64_t after(uint64_t start, double seconds)
+{
+	return start + (uint64_t)(seconds * (double)SECOND);
+}
+
+bool tune_model(const void *blob, size_t size, const char *name, const struct tune_opts *opts,
+		void **tuned, size_t *tuned_size)
+{
+	struct tuner t = { .opts = opts };
+	uint64_t start = now_ns();
+	enum tune_kind kind;
+	void *copy;
+	bool ok;
+
+	copy = tune_store(blob, size, NULL, 0, &size);
+	if (!model_file_from(&t.file, name, copy, size))
+		return false;
+	t.count = t.file.prog.operator_count;
+	ok = know_engine(&t) && tune_space_open(&t);
+	t.deadline = after(start, opts->budget * 0.55);
+	for (kind = TUNE_ALGORITHM; ok && kind < TUNE_KINDS; kind++)
+		ok = tune_kind(&t, kind);
+	ok = ok && check_layers(&t);
+	t.deadline = after(start, opts->budget * 0.8);
+	ok = ok && tune_chains(&t);
+	if (ok)
+		tune_cache_write(&t);
+	t.deadline = after(start, opts->budget);
+	ok = ok && finish(&t, tuned, tuned_size);
+	free(t.layers);
+	model_file_close(&t.file);
+	return ok;
+}
