@@ -259,7 +259,8 @@ bool fkw_encode(struct arena *a, const struct layer_weights *l, struct sparse_we
 		kept++;
 	}
 	/* A handful of kernels has few masks by chance. */
-	if ((double)stored > MAX_DENSITY * (double)((uint64_t)kernels * (uint64_t)taps) || (n > 12 && kept < 16 * n))
+	if ((double)stored > MAX_DENSITY * (double)kernels * taps ||
+	    (n > 12 && kept < 16ULL * n))
 		return false;
 	k.values = arena_array(a, stored, sizeof(*k.values));
 	k.offset = arena_array(a, l->out + 1ULL, sizeof(*k.offset));
