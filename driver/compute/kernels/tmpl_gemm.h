@@ -337,7 +337,9 @@ static PAT_NOINLINE void gemm_strip(const struct pat_conv_packed *k, const struc
 			}
 		}
 	}
-	p->at[p->vectors + p->tail] = segs;
+	/* vectors that a strip lacks have no pieces */
+	for (u32 v = p->vectors + p->tail; v < GEMM_T + 2; v++)
+		p->at[v] = segs;
 	p->lines = segs ? pat_min((p->seg[segs - 1].out + PAT_VL - p->seg[0].out) / 16 + 1, 16) : 0;
 	p->pieces = 0;
 	for (u32 v = 0; v < p->vectors; v++)
