@@ -20,6 +20,8 @@
 /* struct stage - an operator as the cost model sees it */
 struct stage {
 	u64 macs;
+	/* outside of a chain, where kernels may count on whole bands */
+	u64 macs_alone;
 	u64 weight_bytes;
 	/* of a row of all channels, in floats of the padded layout */
 	u64 in_row;
@@ -65,6 +67,33 @@ static const struct patcnn_window *window_of(const struct patcnn_operator *op)
 	       op->kind == PATCNN_OP_CONVERT ? &none : &op->pool.window;
 }
 
+static u64 work_alone(const struct pat_builder *b, const struct patcnn_operator *op)
+{
+	const struct pat_weights weights = pat_weights_of(b->prog, op);
+	const struct patcnn_tensor *in = pat_operand(b->prog, op, 0);
+	const struct patcnn_tensor *out = pat_output(b->prog, op);
+	const struct patcnn_window *w = &op->conv.window;
+	const struct pat_tune tune = {
+		.l1_bytes = b->plan->opts.l1_bytes,
+		.l2_bytes = b->plan->opts.l2_bytes,
+	};
+	const struct pat_conv conv = {
+		.in = { .pitch = pat_up(in->w, 16), .c = in->c, .h = in->h, .w = in->w },
+		.out = { .pitch = pat_up(out->w, 16), .c = out->c, .h = out->h, .w = out->w },
+		.kernel_h = w->kernel_h,
+		.kernel_w = w->kernel_w,
+		.stride_h = w->stride_h,
+		.stride_w = w->stride_w,
+		.dilation_h = w->dilation_h,
+		.dilation_w = w->dilation_w,
+		.pad_top = w->pad_top,
+		.pad_left = w->pad_left,
+		.groups = op->conv.groups,
+	};
+
+	return pat_conv_work(b->plan->conv_isa, &tune, &conv, &weights);
+}
+
 static void stage_of(const struct pat_builder *b, u32 index, struct stage *s)
 {
 	const struct patcnn_operator *op = &b->prog->operators[index];
@@ -82,10 +111,13 @@ static void stage_of(const struct pat_builder *b, u32 index, struct stage *s)
 		.stride = w->stride_h,
 		.span = (w->kernel_h - 1) * w->dilation_h + 1,
 	};
-	if (op->kind == PATCNN_OP_CONV)
+	if (op->kind == PATCNN_OP_CONV) {
 		s->weight_bytes = 5 * op->conv.weights.values.count;
-	else
-		s->macs = out->c * (u64)out->h * out->w * (w->kernel_h + w->kernel_w);
+		s->macs_alone = work_alone(b, op);
+		return;
+	}
+	s->macs = out->c * (u64)out->h * out->w * (w->kernel_h + w->kernel_w);
+	s->macs_alone = s->macs;
 }
 
 /* Arithmetic of @rows rows made @run rows at a time: a short run leaves vectors unfilled. */
@@ -100,8 +132,10 @@ static u64 single_cost(const struct pat_builder *b, const struct stage *s)
 {
 	u64 in = 4 * s->in_row * s->in_h, out = 4 * s->out_row * s->out_h;
 	u64 passes = 1 + in / (cache_bytes(b) / 2);
+	struct stage alone = *s;
 
-	return row_work(b, s, s->out_h, (s->out_h + passes - 1) / passes) +
+	alone.macs = s->macs_alone;
+	return row_work(b, &alone, s->out_h, (s->out_h + passes - 1) / passes) +
 	       traffic(b, in, in) + traffic(b, out, out) +
 	       traffic(b, passes * s->weight_bytes, s->weight_bytes);
 }

@@ -4,6 +4,7 @@
  * for another CPU or make no sense, and never the reason for a wrong result.
  */
 
+#include "kernels/pat_kernels.h"
 #include "check.h"
 #include "harness.h"
 #include "random_net.h"
@@ -72,11 +73,31 @@ TEST(algorithm_is_followed)
 
 TEST(rows_are_followed)
 {
-	struct patcnn_tuning t = { .isa = ISA, .fuse = 1, .band_rows = 5 };
 	struct pat_choice c;
 
-	ASSERT_TRUE(choice(&t, 1, &c));
-	EXPECT_EQ(c.band_rows, 5);
+	for (u32 algo = 1; algo < 32; algo++) {
+		struct patcnn_tuning t = { .isa = ISA, .fuse = 1, .algorithm = algo, .band_rows = 5 };
+
+		ASSERT_TRUE(choice(&t, 1, &c));
+		if (c.algo == algo && algo != PAT_CONV_WINOGRAD)
+			EXPECT_LE(c.band_rows, 5);
+		if (algo == PAT_CONV_GEMM)
+			EXPECT_EQ(c.band_rows, 5);
+	}
+}
+
+/* Winograd's tiles are of four rows, and vectors want to be full: eight of these rows. */
+TEST(least_rows_of_winograd)
+{
+	struct patcnn_tuning t = { .isa = ISA, .fuse = 1, .algorithm = PAT_CONV_WINOGRAD };
+	struct pat_choice c;
+
+	for (t.band_rows = 1; t.band_rows <= 40; t.band_rows++) {
+		ASSERT_TRUE(choice(&t, 1, &c));
+		ASSERT_EQ(c.algo, PAT_CONV_WINOGRAD);
+		EXPECT_EQ(c.band_rows % 4, 0);
+		EXPECT_LE(c.band_rows, t.band_rows < 8 ? 8 : t.band_rows);
+	}
 }
 
 TEST(fusion_is_followed)

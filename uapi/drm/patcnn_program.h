@@ -557,7 +557,10 @@ struct patcnn_tuning {
 	__u8 tile_vectors;
 	/** @block: input channels that are added up before the next ones. */
 	__u16 block;
-	/** @band_rows: most output rows of a tile; of fused operators: made at a time. */
+	/**
+	 * @band_rows: most output rows of a tile, or the fewest that the algorithm can do;
+	 * of fused operators: rows made at a time.
+	 */
 	__u16 band_rows;
 	/**
 	 * @fuse: operators that run depth-first together and end with this one; 1: it

@@ -188,6 +188,15 @@ int pat_conv_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 	return 0;
 }
 
+u64 pat_conv_work(const struct pat_conv_isa *isa, const struct pat_tune *tune,
+		  const struct pat_conv *c, const struct pat_weights *w)
+{
+	struct pat_tune t = defaults(tune);
+
+	return choose(isa, &t, c, w) == PAT_CONV_WINOGRAD ? pat_wino_cost(isa, &t, c) :
+	       w->nnz * c->out.w * c->out.h;
+}
+
 int pat_conv_pack(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		  const struct pat_conv *c, const struct pat_weights *w, void *packed)
 {

@@ -29,8 +29,7 @@ bool pat_wino_can(const struct pat_conv *c, const struct pat_tune *t)
 {
 	return c->kernel_h == 3 && c->kernel_w == 3 && c->stride_h == 1 && c->stride_w == 1 &&
 	       c->dilation_h == 1 && c->dilation_w == 1 && c->groups == 1 && c->out.w > 1 &&
-	       c->pad_left < 16 && c->pad_top < 16 && c->out.pitch % 16 == 0 && !t->any_row &&
-	       (t->band_rows >= 4 || t->band_rows >= c->out.h);
+	       c->pad_left < 16 && c->pad_top < 16 && c->out.pitch % 16 == 0 && !t->any_row;
 }
 
 static bool has_tail(const struct pat_conv_isa *isa, u32 tiles)
@@ -72,8 +71,10 @@ static u32 pick_rows(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	u32 all = pat_div_up(c->out.h, 4), tx = tile_columns(c), most = all, best = 1;
 	u64 weights = (u64)c->in.c * c->out.c * POINTS * 4, least = ~0ULL;
 
+	/* shorter bands than the caller's, but not of less than a strip */
 	if (t->band_rows < c->out.h)
-		most = t->band_rows / 4;
+		most = pat_min(all, pat_max(t->band_rows / 4,
+					    pat_div_up(PAT_GEMM_T * isa->vl, tx)));
 	for (u32 rows = 1; rows <= most; rows++) {
 		u32 bands = pat_div_up(all, rows), tiles = rows * tx;
 		u64 v = v_bytes(isa, c, tiles), cost, far = 0;

@@ -93,7 +93,10 @@ struct pat_tune {
 	u32 l2_bytes;
 	/** @algo: enum pat_conv_algo. */
 	u32 algo;
-	/** @band_rows: upper bound of pat_conv_info.band_rows. */
+	/**
+	 * @band_rows: upper bound of pat_conv_info.band_rows; PAT_CONV_WINOGRAD has a least
+	 * height, of as many tiles as its vectors hold.
+	 */
 	u32 band_rows;
 	/** @row_step: band_rows becomes a multiple of it where it can. */
 	u32 row_step;
@@ -181,6 +184,14 @@ bool pat_conv_act(u32 act);
 int pat_conv_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		  const struct pat_conv *conv, const struct pat_weights *w,
 		  struct pat_conv_info *info);
+
+/**
+ * pat_conv_work - multiply-accumulates that would take as long as this convolution
+ *
+ * Arguments as for pat_conv_plan(). Fewer than there are where Winograd's are taken.
+ */
+u64 pat_conv_work(const struct pat_conv_isa *isa, const struct pat_tune *tune,
+		  const struct pat_conv *conv, const struct pat_weights *w);
 
 /**
  * pat_conv_pack - weights into the stream of the chosen kernels
