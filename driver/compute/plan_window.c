@@ -43,6 +43,9 @@ static void split_conv(struct pat_builder *b, struct pat_task *t,
 
 	if (wanted > 6ULL * b->plan->opts.workers)
 		wanted = 6ULL * b->plan->opts.workers;
+	/* a worker that is alone has nobody to share with: parts would only gather again */
+	if (b->plan->opts.workers == 1)
+		wanted = 1;
 	c->bands = (c->conv.out.h + c->band_rows - 1) / c->band_rows;
 	/* Every part gathers the whole input of its band: at most a quarter of its work. */
 	most = info->gather ? work / c->bands / (4 * info->gather) : c->conv.out.c;

@@ -71,7 +71,8 @@ int pat_gemm_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	info->scratch_bytes = k->finish + (PAT_GEMM_T * size + 1) * vl * 4;
 	info->band_rows = k->band_rows;
 	info->row_step = 1;
-	info->gather = taps * k->band_rows * c->out.w;
+	/* a vector is put together in the time of eight products */
+	info->gather = 8 * taps * k->band_rows * c->out.w;
 	info->packed_bytes = pat_align(sizeof(*k)) + pat_align(k->units * size * 4) +
 		pat_align(c->kernel_h * c->kernel_w * 4) +
 		pat_align(weights * 4 + 64 * size * 4) + pat_groups_bytes(c);
