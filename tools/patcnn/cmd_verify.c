@@ -287,11 +287,14 @@ static void compare(struct layer *l, const struct verify_value *want)
 }
 
 /* What is small throughout, as scores far from 1 are, has the rounding of what it was made of. */
+static double relative_error(const struct layer *l)
+{
+	return l->max_error / (l->scale > 1e-2 ? l->scale : 1e-2);
+}
+
 static bool layer_ok(const struct verify *v, const struct layer *l)
 {
-	double scale = l->scale > 1e-2 ? l->scale : 1e-2;
-
-	return !l->shape_differs && l->max_error <= v->tolerance * scale;
+	return !l->shape_differs && relative_error(l) <= v->tolerance;
 }
 
 static bool report(const struct verify *v)
@@ -302,13 +305,12 @@ static bool report(const struct verify *v)
 
 	for (i = 0; i < v->n_layers; i++) {
 		const struct layer *l = &v->layers[i];
-		double relative = l->scale > 0 ? l->max_error / l->scale : l->max_error;
 
 		if (l->unknown)
 			continue;
 		compared++;
-		if (relative > worst)
-			worst = relative;
+		if (relative_error(l) > worst)
+			worst = relative_error(l);
 		if (!bad && !layer_ok(v, l))
 			bad = l;
 		if (v->verbose)

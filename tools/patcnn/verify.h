@@ -33,4 +33,8 @@ void verify_model_close(struct verify_model *m);
 bool verify_model_run(struct verify_model *m, const struct verify_value *inputs,
 		      unsigned int n_inputs, struct verify_value *outputs, unsigned int n_outputs);
 
+/* Types and weights of half precision become single precision. */
+struct Onnx__GraphProto;
+void verify_widen(struct Onnx__GraphProto *g);
+
 #endif

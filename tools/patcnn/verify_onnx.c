@@ -27,21 +27,15 @@ struct verify_model {
 	char dir[64];
 };
 
-/* argv: directory. "inputs": name, dimensions; "outputs": names. Data as raw floats. */
+/* Exit status of the script when it does not find the runtime. */
+#define NOT_INSTALLED	2
+
+/* argv: directory, runtime. "inputs": name, dimensions; "outputs": names. Data as raw floats. */
 static const char script[] =
 "const fs = require('fs'), dir = process.argv[1];\n"
-"const ort = require(process.argv[2]);\n"
+"let ort;\n"
+"try { ort = require(process.argv[2]); } catch (e) { console.error(String(e.message || e)); process.exit(2); }\n"
 "const lines = f => fs.readFileSync(dir + f, 'utf8').split('\\n').slice(0, -1);\n"
-"const half = x => {\n"
-"  const f = new Float32Array([x]), u = new Uint32Array(f.buffer)[0], s = u >>> 16 & 0x8000;\n"
-"  const e = (u >>> 23 & 255) - 112;\n"
-"  if (e <= 0) return s | Math.round(Math.abs(f[0]) * 16777216);\n"
-"  return e > 30 ? s | 0x7c00 : s + (e << 10) + Math.round((u & 0x7fffff) / 8192);\n"
-"};\n"
-"const single = h => {\n"
-"  const e = h >> 10 & 31, m = h & 1023, s = h & 0x8000 ? -1 : 1;\n"
-"  return s * (e == 31 ? m ? NaN : Infinity : e ? 2 ** (e - 25) * (1024 + m) : m * 2 ** -24);\n"
-"};\n"
 "(async () => {\n"
 "  const session = await ort.InferenceSession.create(dir + '/model.onnx',\n"
 "    { logSeverityLevel: 3, intraOpNumThreads: 1, graphOptimizationLevel: 'basic' });\n"
@@ -50,7 +44,6 @@ static const char script[] =
 "    const [name, dims] = line.split('\\t'), b = fs.readFileSync(dir + '/in' + i);\n"
 "    let data = new Float32Array(b.buffer, b.byteOffset, b.length / 4).slice(), type = 'float32';\n"
 "    const meta = (session.inputMetadata || []).find(m => m.name == name);\n"
-"    if (meta && meta.type == 'float16') { type = 'float16'; data = Uint16Array.from(data, half); }\n"
 "    if (meta && meta.type == 'uint8') { type = 'uint8'; data = Uint8Array.from(data); }\n"
 "    feeds[name] = new ort.Tensor(type, data, dims.split(',').map(Number));\n"
 "  });\n"
@@ -58,9 +51,7 @@ static const char script[] =
 "  lines('/outputs').forEach((name, i) => {\n"
 "    const t = result[name];\n"
 "    if (!t || t.type == 'string') return;\n"
-"    let data = t.data;\n"
-"    if (t.type == 'float16' && data instanceof Uint16Array) data = Float32Array.from(data, single);\n"
-"    fs.writeFileSync(dir + '/out' + i, new Uint8Array(Float32Array.from(data, Number).buffer));\n"
+"    fs.writeFileSync(dir + '/out' + i, new Uint8Array(Float32Array.from(t.data, Number).buffer));\n"
 "  });\n"
 "})().catch(e => { console.error(String(e.message || e)); process.exit(1); });\n";
 
@@ -85,6 +76,7 @@ struct verify_model *verify_model_open(const char *path)
 		verify_model_close(m);
 		return NULL;
 	}
+	verify_widen(m->proto->graph);
 	g = m->proto->graph;
 	for (i = 0; i < g->n_node; i++)
 		count += g->node[i]->n_output;
@@ -278,8 +270,11 @@ static bool run_script(const struct verify_model *m)
 	}
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return true;
-	complain("onnxruntime did not run the model; it is installed by: "
-		 "npm install --prefix ~/.cache/patcnn/onnxruntime --ignore-scripts onnxruntime-node");
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_INSTALLED)
+		complain("onnxruntime is installed by: npm install --prefix "
+			 "~/.cache/patcnn/onnxruntime --ignore-scripts onnxruntime-node");
+	else
+		complain("onnxruntime did not run the model");
 	return false;
 }
 
