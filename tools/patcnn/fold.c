@@ -54,11 +54,11 @@ void next_index(const struct shape *shape, int64_t *index)
 	}
 }
 
-/* Output element at index x is source element base + sum of x[d] * stride[d]. */
-static int copy_strided(struct graph *g, struct node *n, int64_t base, const int64_t *stride)
+/* Element x of @out is source element base + sum of x[d] * stride[d]. */
+static int copy_strided(struct graph *g, struct node *n, struct value *out, int64_t base,
+			const int64_t *stride)
 {
 	const struct constant *src = node_in(n, 0)->constant;
-	struct value *out = n->out[0];
 	struct folded r;
 	int64_t index[SHAPE_MAX_RANK] = { 0 };
 	size_t at;
@@ -108,7 +108,7 @@ int fold_expand(struct graph *g, struct node *n)
 	int64_t stride[SHAPE_MAX_RANK];
 
 	broadcast_strides(&node_in(n, 0)->shape, &n->out[0]->shape, stride);
-	return copy_strided(g, n, 0, stride);
+	return copy_strided(g, n, n->out[0], 0, stride);
 }
 
 int fold_transpose(struct graph *g, struct node *n)
@@ -121,7 +121,7 @@ int fold_transpose(struct graph *g, struct node *n)
 	row_major(&node_in(n, 0)->shape, from);
 	for (i = 0; i < n->out[0]->shape.rank; i++)
 		stride[i] = from[perm[i]];
-	return copy_strided(g, n, 0, stride);
+	return copy_strided(g, n, n->out[0], 0, stride);
 }
 
 int fold_slice(struct graph *g, struct node *n)
@@ -137,7 +137,24 @@ int fold_slice(struct graph *g, struct node *n)
 		stride[i] = from[i] * s.step[i];
 		base += from[i] * s.start[i];
 	}
-	return copy_strided(g, n, base, stride);
+	return copy_strided(g, n, n->out[0], base, stride);
+}
+
+int fold_split(struct graph *g, struct node *n)
+{
+	const struct shape *s = &node_in(n, 0)->shape;
+	int axis = param_axis(g, n, "axis", attr_int(n, "axis", 0), s->rank);
+	int64_t stride[SHAPE_MAX_RANK], at = 0;
+	unsigned int i;
+
+	row_major(s, stride);
+	for (i = 0; i < n->n_out; i++) {
+		if (!n->out[i])
+			return 0;
+		copy_strided(g, n, n->out[i], at * stride[axis], stride);
+		at += n->out[i]->shape.dim[axis];
+	}
+	return 1;
 }
 
 int fold_tile(struct graph *g, struct node *n)

@@ -22,6 +22,7 @@ int fold_range(struct graph *g, struct node *n);
 int fold_reduce(struct graph *g, struct node *n);
 int fold_reshape(struct graph *g, struct node *n);
 int fold_slice(struct graph *g, struct node *n);
+int fold_split(struct graph *g, struct node *n);
 int fold_tile(struct graph *g, struct node *n);
 int fold_transpose(struct graph *g, struct node *n);
 int fold_where(struct graph *g, struct node *n);

@@ -51,6 +51,8 @@ struct value {
 	/** @uses: readers, graph outputs included. */
 	unsigned int uses;
 	bool is_input;
+	/** @bytes: an input whose elements the model takes as bytes. */
+	bool bytes;
 	/** @channels_last: an input whose buffer holds [h][w][c], whatever @shape says. */
 	bool channels_last;
 	bool is_output;

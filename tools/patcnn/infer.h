@@ -27,6 +27,7 @@ int infer_gemm(struct graph *g, struct node *n);
 int infer_global_pool(struct graph *g, struct node *n);
 int infer_layer_norm(struct graph *g, struct node *n);
 int infer_matmul(struct graph *g, struct node *n);
+int infer_nonzero(struct graph *g, struct node *n);
 int infer_pad(struct graph *g, struct node *n);
 int infer_pool(struct graph *g, struct node *n);
 int infer_prelu(struct graph *g, struct node *n);

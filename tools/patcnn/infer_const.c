@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Values that are constant by what the node is: Constant, ConstantOfShape, Shape, Size, Range. */
+/* Values that are constant by what the node is: Constant, ConstantOfShape, Shape, Size, Range, NonZero. */
 
+#include "fold.h"
 #include "infer.h"
 #include "onnx_types.h"
 
@@ -151,5 +152,40 @@ int infer_range(struct graph *g, struct node *n)
 	if ((double)s.dim[0] < count)
 		s.dim[0]++;
 	set_out(n, 0, &s, node_in(n, 0)->dtype);
+	return 1;
+}
+
+static bool is_set(const struct constant *c, size_t i)
+{
+	return c->is_float ? c->f[i] != 0 : c->i[i] != 0;
+}
+
+/* How many there are is only known of constants. */
+int infer_nonzero(struct graph *g, struct node *n)
+{
+	const struct value *v = node_in(n, 0);
+	const struct constant *c = v ? v->constant : NULL;
+	int64_t index[SHAPE_MAX_RANK] = { 0 }, *list;
+	struct shape s = { .rank = 2 };
+	size_t i, count = 0, at = 0;
+	int d;
+
+	if (!c) {
+		issue(g, n, "X", "is not constant");
+		return 0;
+	}
+	for (i = 0; i < c->count; i++)
+		count += is_set(c, i);
+	s.dim[0] = v->shape.rank;
+	s.dim[1] = (int64_t)count;
+	list = arena_array(g->arena, count * (size_t)v->shape.rank + 1, sizeof(*list));
+	for (i = 0; i < c->count; i++, next_index(&v->shape, index))
+		if (is_set(c, i)) {
+			for (d = 0; d < v->shape.rank; d++)
+				list[(size_t)d * count + at] = index[d];
+			at++;
+		}
+	set_out(n, 0, &s, ONNX_INT64);
+	n->out[0]->constant = const_ints(g, n->name, &s, list)->constant;
 	return 1;
 }

@@ -212,7 +212,7 @@ static struct patcnn_array channel_array(struct lower *l, const float *f, unsign
 static void lower_input(struct lower *l, struct value *v)
 {
 	const struct lower_options *o = l->opts;
-	bool u8 = o->input_u8 || v->dtype == ONNX_UINT8;
+	bool u8 = o->input_u8 || v->bytes;
 	bool hwc = o->input_hwc || v->channels_last;
 	struct patcnn_array mean, scale;
 	struct patcnn_operator *op;

@@ -140,7 +140,8 @@ static void read_input(struct reader *r, const Onnx__ValueInfoProto *info)
 	type = info->type->tensor_type;
 	v->is_input = true;
 	v->dtype = type->elem_type;
-	if (!is_float_type(v->dtype) && v->dtype != ONNX_UINT8)
+	v->bytes = v->dtype == ONNX_UINT8;
+	if (!is_float_type(v->dtype) && !v->bytes)
 		issue(r->g, NULL, "", "input '%s': element type %d; float and uint8 are supported",
 		      v->name, v->dtype);
 	r->g->inputs[r->g->n_inputs++] = v;

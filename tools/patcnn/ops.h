@@ -59,6 +59,7 @@
 	X(Mod, broadcast, binary, 0) \
 	X(Mul, broadcast, binary, binary) \
 	X(Neg, same, unary, unary) \
+	X(NonZero, nonzero, 0, 0) \
 	X(Not, same, unary, 0) \
 	X(Or, broadcast, binary, 0) \
 	X(Pad, pad, 0, pad) \
@@ -86,7 +87,7 @@
 	X(Softplus, same, 0, unary) \
 	X(Softsign, same, 0, 0) \
 	X(SpaceToDepth, space_to_depth, 0, 0) \
-	X(Split, split, 0, 0) \
+	X(Split, split, split, 0) \
 	X(Sqrt, same, unary, unary) \
 	X(Squeeze, squeeze, reshape, reshape) \
 	X(Sub, broadcast, binary, binary) \

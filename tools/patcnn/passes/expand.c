@@ -327,7 +327,8 @@ void pass_expand(struct graph *g)
 
 	for_each_node_safe(n, next, g) {
 		if (n->reported || !n->n_in || !node_in(n, 0) || n->out[0]->shape.rank < 0 ||
-		    node_in(n, 0)->shape.rank < 0 || expand_layout(g, n))
+		    node_in(n, 0)->shape.rank < 0 || expand_layout(g, n) ||
+		    expand_compare(g, n))
 			continue;
 		switch (n->op) {
 		case OP_AveragePool:

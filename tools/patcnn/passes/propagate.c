@@ -168,13 +168,16 @@ static void visit(struct graph *g, struct node *n)
 		info->fold(g, n);
 	if (n->out[0]->constant) {
 		for (i = 1; i < n->n_out; i++)
-			if (n->out[i] && n->out[i]->uses)
+			if (n->out[i] && n->out[i]->uses && !n->out[i]->constant)
 				return;
 		node_remove(n);
 	} else if (!shape_elements(&n->out[0]->shape) && n->op != OP_Split) {
 		issue(g, n, "", "its output is empty (%s)", shape_text(g, &n->out[0]->shape));
 		n->out[0]->shape.rank = -1;
 	} else if (changes_nothing(g, n)) {
+		/* What else reads the bytes may mean integers. */
+		if (n->op == OP_Cast && node_in(n, 0)->uses == 1)
+			node_in(n, 0)->dtype = ONNX_FLOAT;
 		replace_node(n, node_in(n, 0));
 	}
 }
