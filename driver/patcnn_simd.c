@@ -2,10 +2,11 @@
 /**
  * DOC: Vector registers in the kernel
  *
- * Sections are opened by workers and, while a model is packed, by ioctls. On x86 a
- * section runs with preemption off and MXCSR at its default; on arm64 it may be
- * preempted, and FPCR is what the last user of the CPU left there, so it is set
- * here: rounding to nearest, denormals kept, nothing trapped. User-mode Linux has no
+ * Sections are opened by workers alone: planning and packing know no float. On x86 a
+ * section runs with preemption off; on arm64 it may be preempted, and FPCR is what the
+ * last user of the CPU left there. Here both are set to rounding to nearest, nothing
+ * trapped, denormals taken for and flushed to zero: x86 handles them in microcode, so
+ * that a client's numbers would decide how long a slice takes. User-mode Linux has no
  * state of its own to save.
  *
  * A CPU can run an instruction set if it has the instructions and the kernel
@@ -29,19 +30,33 @@
 #include "patcnn_compute.h"
 #include "patcnn_simd.h"
 
+#ifdef CONFIG_X86_64
+#define MXCSR_USUAL	0x1f80U		/* to nearest, all exceptions masked */
+#define MXCSR_FLUSH	0x8040U		/* results (FTZ), operands (DAZ) */
+
+static void patcnn_set_mxcsr(u32 mxcsr)
+{
+	asm volatile("ldmxcsr %0" : : "m" (mxcsr));
+}
+#endif
+
 #if defined(CONFIG_X86_64) && !defined(CONFIG_UML)
 
 void patcnn_simd_begin(struct patcnn_simd *simd)
 {
 	kernel_fpu_begin();
+	patcnn_set_mxcsr(MXCSR_USUAL | MXCSR_FLUSH);
 }
 
 void patcnn_simd_end(struct patcnn_simd *simd)
 {
+	patcnn_set_mxcsr(MXCSR_USUAL);
 	kernel_fpu_end();
 }
 
 #elif defined(CONFIG_ARM64)
+
+#define FPCR_FLUSH	BIT(24)		/* FZ: operands and results */
 
 void patcnn_simd_begin(struct patcnn_simd *simd)
 {
@@ -50,11 +65,12 @@ void patcnn_simd_begin(struct patcnn_simd *simd)
 #else
 	kernel_neon_begin();
 #endif
-	write_sysreg(0, fpcr);
+	write_sysreg(FPCR_FLUSH, fpcr);
 }
 
 void patcnn_simd_end(struct patcnn_simd *simd)
 {
+	write_sysreg(0, fpcr);
 #ifdef PATCNN_HAVE_NEON_STATE
 	kernel_neon_end(&simd->state);
 #else
@@ -80,10 +96,16 @@ void patcnn_simd_end(struct patcnn_simd *simd)
 void patcnn_simd_begin(struct patcnn_simd *simd)
 {
 	preempt_disable();
+#ifdef CONFIG_X86_64
+	patcnn_set_mxcsr(MXCSR_USUAL | MXCSR_FLUSH);
+#endif
 }
 
 void patcnn_simd_end(struct patcnn_simd *simd)
 {
+#ifdef CONFIG_X86_64
+	patcnn_set_mxcsr(MXCSR_USUAL);
+#endif
 	preempt_enable();
 }
 

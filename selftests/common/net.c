@@ -104,7 +104,7 @@ bool net_right(struct net *net)
 	return false;
 }
 
-int net_run(struct net *net)
+int net_run_unchecked(struct net *net)
 {
 	struct job job;
 	uint32_t done;
@@ -117,9 +117,14 @@ int net_run(struct net *net)
 	memset(net->out_map, 0xff, net->out_bytes);
 	err = job_submit(net->fd, &job) ? errno : -sync_result(net->fd, done, RUN_MS);
 	sync_destroy(net->fd, done);
-	if (err)
-		return err;
-	return net_right(net) ? 0 : EBADMSG;
+	return err;
+}
+
+int net_run(struct net *net)
+{
+	int err = net_run_unchecked(net);
+
+	return err || net_right(net) ? err : EBADMSG;
 }
 
 void build_small(struct pb *pb, uint32_t *in, uint32_t *out)

@@ -28,7 +28,7 @@ extern "C" {
  *   input is written by exactly one operator.
  * - All reserved members and unused union members are zero. Unknown flags are
  *   refused.
- * - Floats are IEEE 754 single precision.
+ * - Floats are IEEE 754 single precision. In the driver denormal ones are zero.
  *
  * A tensor is logically a dense row-major array of @shape. The device stores
  * activations as channel planes: axes [0, @axis_h) form the channel, axes
