@@ -4,6 +4,9 @@
  *
  * Each context has a scheduler with one entity: it waits for the fences that a job
  * depends on and gives the job to the pool, which is what decides between contexts.
+ * A job that depends on nothing, while no other of its context is with the scheduler,
+ * is given to the pool by the ioctl itself: the way through the scheduler's work costs
+ * more than a small net.
  * (One scheduler for all would free jobs in the order in which it started them, so that
  * a job that is kept waiting would keep the memory of all that overtook it; and it
  * would let a client with a full queue go first until that is empty.) It knows no
@@ -13,7 +16,8 @@
  * Clients are given &struct patcnn_fence, made by the submit ioctl; run_job() returns
  * the same fence to the scheduler. It is signalled by whoever moves the job to
  * PATCNN_JOB_DONE: the worker that finished it, or who cancelled it, also while it is
- * still queued; the scheduler runs and frees a cancelled job like any other.
+ * still queued; the scheduler runs and frees a cancelled job like any other. A job that
+ * it never saw leaves its context when it is signalled.
  *
  * A fence refers to device and module until it is freed, since anyone may keep a
  * sync_file; so do jobs through their fence. It is freed by a workqueue, because the
@@ -172,6 +176,17 @@ void patcnn_job_put(struct patcnn_job *job)
 	kref_put(&job->kref, patcnn_job_last_put);
 }
 
+/* Neither the scheduler nor the pool will come back to it. */
+static void patcnn_job_leave_ctx(struct patcnn_job *job)
+{
+	struct patcnn_ctx *ctx = job->ctx;
+
+	spin_lock(&ctx->jobs_lock);
+	list_del_init(&job->ctx_node);
+	spin_unlock(&ctx->jobs_lock);
+	patcnn_job_put(job);
+}
+
 /* patcnn_job_signal - tell the world; by who moved @job to PATCNN_JOB_DONE, once. */
 void patcnn_job_signal(struct patcnn_job *job, int error)
 {
@@ -182,6 +197,8 @@ void patcnn_job_signal(struct patcnn_job *job, int error)
 	if (error)
 		dma_fence_set_error(&job->fence->base, error);
 	dma_fence_signal(&job->fence->base);
+	if (job->direct)
+		patcnn_job_leave_ctx(job);
 }
 
 static struct dma_fence *patcnn_job_run(struct drm_sched_job *base)
@@ -189,19 +206,15 @@ static struct dma_fence *patcnn_job_run(struct drm_sched_job *base)
 	struct patcnn_job *job = to_patcnn_job(base);
 
 	patcnn_pool_submit(&job->ctx->pdev->pool, job);
+	/* Only now may the next one overtake the scheduler: jobs run in order. */
+	atomic_dec(&job->ctx->scheduled);
 	return dma_fence_get(&job->fence->base);
 }
 
 static void patcnn_job_free(struct drm_sched_job *base)
 {
-	struct patcnn_job *job = to_patcnn_job(base);
-	struct patcnn_ctx *ctx = job->ctx;
-
-	spin_lock(&ctx->jobs_lock);
-	list_del_init(&job->ctx_node);
-	spin_unlock(&ctx->jobs_lock);
 	drm_sched_job_cleanup(base);
-	patcnn_job_put(job);
+	patcnn_job_leave_ctx(to_patcnn_job(base));
 }
 
 static const struct drm_sched_backend_ops patcnn_sched_ops = {

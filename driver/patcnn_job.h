@@ -59,9 +59,11 @@ struct patcnn_ctx {
 	u64 seqno;
 	/** @queued: jobs whose fence has not been signalled. */
 	atomic_t queued;
+	/** @scheduled: jobs that the scheduler has not given to the pool yet; @lock to add. */
+	atomic_t scheduled;
 	/** @jobs_lock: protects @jobs. */
 	spinlock_t jobs_lock;
-	/** @jobs: submitted, not yet freed by the scheduler nor cancelled. */
+	/** @jobs: submitted, not yet signalled or freed by the scheduler, nor cancelled. */
 	struct list_head jobs;
 	/** @free: ends @sched and frees the memory. */
 	struct rcu_work free;
@@ -112,7 +114,8 @@ struct patcnn_job_profile {
 /**
  * struct patcnn_job - one run of a model.
  *
- * References: the scheduler until free_job(), the pool from submit to finish,
+ * References: the scheduler until free_job(), or for it the context until the job is
+ * signalled; the pool from submit to finish,
  * each worker that looks at it. The last one queues @release.
  */
 struct patcnn_job {
@@ -127,6 +130,8 @@ struct patcnn_job {
 	/** @ctx_node: in &patcnn_ctx.jobs. */
 	struct list_head ctx_node;
 	u64 queued_ns;
+	/** @direct: the scheduler does not know it. */
+	bool direct;
 
 	/** @state: see there; &patcnn_pool.lock. */
 	enum patcnn_job_state state;

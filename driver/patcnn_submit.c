@@ -210,6 +210,10 @@ static int patcnn_submit_wait(struct patcnn_submit_args *sub, struct patcnn_job 
 	ret = drm_syncobj_find_fence(sub->file, sync->handle, sync->point, 0, &fence);
 	if (ret)
 		return ret;
+	if (dma_fence_is_signaled(fence)) {
+		dma_fence_put(fence);
+		return 0;
+	}
 	/* Consumes the reference in any case. */
 	return drm_sched_job_add_dependency(&job->base, fence);
 }
@@ -292,6 +296,7 @@ static int patcnn_submit_push(struct patcnn_submit_args *sub, struct patcnn_job 
 	struct patcnn_ctx *ctx = job->ctx;
 	struct dma_fence *fence;
 	struct drm_exec exec;
+	bool direct;
 	u32 i;
 	int ret;
 
@@ -316,8 +321,10 @@ static int patcnn_submit_push(struct patcnn_submit_args *sub, struct patcnn_job 
 	if (ret)
 		goto unlock;
 
+	direct = xa_empty(&job->base.dependencies) && !atomic_read(&ctx->scheduled);
 	patcnn_fence_init(job->fence, ctx);
-	drm_sched_job_arm(&job->base);
+	if (!direct)
+		drm_sched_job_arm(&job->base);
 	fence = dma_fence_get(&job->fence->base);
 	for (i = 0; i < job->bo_count; i++)
 		dma_resv_add_fence(job->bos[i]->resv, fence, DMA_RESV_USAGE_BOOKKEEP);
@@ -329,7 +336,14 @@ static int patcnn_submit_push(struct patcnn_submit_args *sub, struct patcnn_job 
 	trace_patcnn_job_queue(job);
 	/* The job may be done when push returns; its buffers are not to go while locked. */
 	patcnn_job_get(job);
-	drm_sched_entity_push_job(&job->base);
+	if (direct) {
+		drm_sched_job_cleanup(&job->base);
+		job->direct = true;
+		patcnn_pool_submit(&ctx->pdev->pool, job);
+	} else {
+		atomic_inc(&ctx->scheduled);
+		drm_sched_entity_push_job(&job->base);
+	}
 
 	patcnn_submit_publish(sub, fence);
 	dma_fence_put(fence);

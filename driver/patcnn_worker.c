@@ -13,7 +13,7 @@
  * it is to park.
  *
  * At the end of a step there may be nothing to claim until others are done. It then
- * spins for a few microseconds, for a sleep and a wake-up cost more than most steps,
+ * spins for as long as a slice, for a sleep and a wake-up cost more than most steps,
  * and then sleeps. Sleeping: it sets @idle, looks for work once more, and returns to
  * smpboot, which sleeps unless @wake is set. Who makes work available then clears
  * @idle of as many workers as there is work, sets @wake and wakes them: either the
@@ -34,8 +34,8 @@
 #include "patcnn_job.h"
 #include "patcnn_worker.h"
 
-/* Longer than it takes to finish a tile of a small layer, shorter than anyone notices. */
-#define PATCNN_SPIN_NS		(20 * NSEC_PER_USEC)
+/* About a slice, in which others finish the tiles of the step. Ends when somebody needs the CPU. */
+#define PATCNN_SPIN_NS		(100 * NSEC_PER_USEC)
 
 static DEFINE_PER_CPU(struct task_struct *, patcnn_task);
 static DEFINE_PER_CPU(struct patcnn_worker, patcnn_workers);
