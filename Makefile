@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 
 sub = $(MAKE) -C $(1) BUILD=$(BUILD) CC="$(CC)" PKG_CONFIG="$(PKG_CONFIG)"
 
-.PHONY: help all compute lib tools modules run check fuzz verify-zoo bench bench-quick \
+.PHONY: help all compute lib tools modules run check check-debug soak fuzz-ioctl fuzz verify-zoo bench bench-quick \
 	install modules_install dkms_install dkms_uninstall clean
 
 help:
@@ -37,6 +37,9 @@ help:
 	@echo '  ARCH=arm64          on QEMU aarch64'
 	@echo '  MODEL=x.patcnn INPUT=a.png  one'"'"'s own'
 	@echo 'make check          all tests: host, QEMU x86-64, QEMU arm64'
+	@echo 'make check-debug    the device tests on kernels with their checks on; mutants of the driver'
+	@echo 'make soak TIME=1h   races, unbinding, unloading, random calls in a kernel with KASAN;'
+	@echo 'make fuzz-ioctl TIME=10m  random calls alone'
 	@echo 'make verify-zoo     every layer of eight nets against an independent runtime'
 	@echo 'make bench          nets and layers beside oneDNN, XNNPACK and ONNX Runtime; make bench-quick: 5 minutes'
 	@echo 'make fuzz           a million mutated programs through validator and executor'
@@ -73,6 +76,19 @@ run:
 check:
 	tools/deps check
 	selftests/run
+
+check-debug:
+	tools/deps check debug
+	selftests/run debug kasan kcsan rt 16k mutants
+
+TIME ?= 10m
+soak:
+	tools/deps check debug
+	selftests/soak $(TIME)
+
+fuzz-ioctl:
+	tools/deps check debug
+	selftests/soak fuzz $(TIME) $(SEED)
 
 fuzz:
 	tools/deps check
