@@ -41,6 +41,7 @@ static const char help[] =
 struct override {
 	char *glob;
 	struct prune_rule rule;
+	bool matched;
 };
 
 struct arguments {
@@ -293,7 +294,7 @@ static struct prune_rule default_rule(const struct prune_rule *general, const st
 	return r;
 }
 
-static void set_rules(struct arguments *a, struct prune_model *m)
+static bool set_rules(struct arguments *a, struct prune_model *m)
 {
 	unsigned int i, k;
 
@@ -303,9 +304,18 @@ static void set_rules(struct arguments *a, struct prune_model *m)
 		t->rule = default_rule(&a->rule, &t->layer);
 		for (k = 0; k < a->n_overrides; k++)
 			if (!fnmatch(a->overrides[k].glob, t->name, 0) ||
-			    !fnmatch(a->overrides[k].glob, t->weights, 0))
+			    !fnmatch(a->overrides[k].glob, t->weights, 0)) {
 				t->rule = a->overrides[k].rule;
+				a->overrides[k].matched = true;
+			}
 	}
+	for (k = 0; k < a->n_overrides; k++)
+		if (!a->overrides[k].matched) {
+			complain("--layer: '%s' is the name of no layer: see --report",
+				 a->overrides[k].glob);
+			return false;
+		}
+	return true;
 }
 
 static bool apply_rules(struct arguments *a, struct prune_model *m)
@@ -370,17 +380,25 @@ static void report(const struct prune_model *m, bool layers)
 {
 	uint64_t weights = 0, kept = 0;
 	double macs = 0, macs_kept = 0;
+	int name = 5, width = 4;
+	char rule[96];
 	unsigned int i;
 
+	for (i = 0; i < m->count; i++) {
+		rule_text(&m->targets[i].rule, rule, sizeof(rule));
+		if ((int)strlen(rule) > width)
+			width = (int)strlen(rule);
+		if ((int)strlen(m->targets[i].name) > name)
+			name = (int)strlen(m->targets[i].name);
+	}
 	if (layers)
-		printf("\n%-32s %-17s %-32s %6s %9s %9s %9s %9s\n",
-		       "layer", "weights", "rule", "norm",
-		       "weights", "kept", "MACs", "kept");
+		printf("\n%-*s %-17s %-*s %6s %9s %9s %9s %9s\n", name, "layer", "weights",
+		       width, "rule", "norm", "weights", "kept", "MACs", "kept");
 	for (i = 0; i < m->count; i++) {
 		const struct prune_target *t = &m->targets[i];
 		const struct prune_layer *l = &t->layer;
 		uint64_t count = (uint64_t)l->out * l->in * l->kernel_h * l->kernel_w;
-		char shape[48], rule[96];
+		char shape[48];
 
 		weights += count;
 		kept += t->kept;
@@ -391,7 +409,7 @@ static void report(const struct prune_model *m, bool layers)
 		snprintf(shape, sizeof(shape), "%ux%ux%ux%u", l->out, l->in, l->kernel_h,
 			 l->kernel_w);
 		rule_text(&t->rule, rule, sizeof(rule));
-		printf("%-32s %-17s %-32s %5.1f%% %9s", t->name, shape, rule,
+		printf("%-*s %-17s %-*s %5.1f%% %9s", name, t->name, shape, width, rule,
 		       t->energy_before > 0 ? 100 * sqrt(t->energy_after / t->energy_before) : 100,
 		       show_count(count));
 		printf(" %9s", show_count(t->kept));
@@ -437,8 +455,7 @@ static int run(struct arguments *a)
 		complain("%s: %s", a->in, why);
 		return STATUS_FAILED;
 	}
-	set_rules(a, &m);
-	ok = apply_rules(a, &m);
+	ok = set_rules(a, &m) && apply_rules(a, &m);
 	if (ok) {
 		prune_model_update(&m);
 		report(&m, a->report);
