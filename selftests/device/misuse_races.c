@@ -154,14 +154,25 @@ TEST_F_TIMEOUT(race, case06_submit_model_and_buffer_destroy, 60)
 	EXPECT_GT(a.submitted, 0);
 }
 
+/* A new file has a net like the old one: made in that order, its handles are the same. */
 static void do_reopen(struct arena *a)
 {
+	uint32_t model, ctx, in, out;
 	int fd = dev_open();
 
-	if (fd >= 0) {
-		usleep(500);
-		close(atomic_exchange(&a->fd, fd));
+	if (fd < 0)
+		return;
+	if (model_create(fd, a->net->blob, a->net->size, &model, NULL, 0) ||
+	    ctx_create(fd, DRM_PATCNN_PRIORITY_NORMAL, NULL, &ctx) ||
+	    bo_create(fd, a->net->in_bytes, &in) || bo_create(fd, a->net->out_bytes, &out)) {
+		close(fd);
+		return;
 	}
+	a->ctx = ctx;
+	a->model = model;
+	a->bo = out;
+	close(atomic_exchange(&a->fd, fd));
+	usleep(2000);
 }
 
 /* close() against everything: most calls meet EBADF or ENOENT, none a freed client. */
@@ -172,6 +183,7 @@ TEST_F_TIMEOUT(race, case16_close, 60)
 
 	a.fd = dup(self->fd);
 	race(&a, 4, fn);
+	EXPECT_GT(a.submitted, 0);
 	close(a.fd);
 }
 
@@ -389,6 +401,7 @@ TEST_F_TIMEOUT(race, case20_suspend, 120)
 TEST_F_TIMEOUT(race, case21_watchdog_at_completion, 180)
 {
 	struct drm_patcnn_dev_info info;
+	unsigned int ran = 0;
 	uint32_t done;
 
 	ASSERT_OK(dev_info(self->fd, &info));
@@ -398,7 +411,10 @@ TEST_F_TIMEOUT(race, case21_watchdog_at_completion, 180)
 		struct job job;
 		int r;
 
-		ASSERT_OK(net_open_slow(&slow, self->fd, info.timeout_ms * percent / 100));
+		/* Others may keep the CPUs so long that none can be sized. */
+		if (net_open_slow(&slow, self->fd, info.timeout_ms * percent / 100))
+			continue;
+		ran++;
 		net_job(&slow, &job);
 		job_sync(&job, done, DRM_PATCNN_SYNC_SIGNAL, 0);
 		ASSERT_OK(job_submit(self->fd, &job));
@@ -406,6 +422,8 @@ TEST_F_TIMEOUT(race, case21_watchdog_at_completion, 180)
 		EXPECT_TRUE(r == 0 || r == -ETIME);
 		net_close(&slow);
 	}
+	if (!ran)
+		SKIP(return, "this machine is too busy to size a job by");
 }
 
 /* A client in a memory cgroup that is too small meets its own limit, nobody else's. */

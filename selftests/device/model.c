@@ -426,7 +426,7 @@ TEST_F_TIMEOUT(model, changes_while_copied, 60)
 	ASSERT_OK(net_open_small(&net, self->fd));
 	r.t = pb_element(self->blob, PATCNN_SECTION_TENSORS, 1);
 	ASSERT_EQ(pthread_create(&thread, NULL, flip, &r), 0);
-	for (int i = 0; i < 2000; i++) {
+	for (unsigned int i = 0; i < 2000 / th_slow(); i++) {
 		uint32_t m;
 
 		if (model_create(self->fd, self->blob, self->size, &m, NULL, 0)) {

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the administrator does while clients are at work: unbinds the device, changes
+ * the CPUs of the pool, their niceness, the limits of time. Jobs end as they would, or
+ * are cancelled, and the device is as before.
+ */
+
+#include <fcntl.h>
+#include <glob.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "device.h"
+#include "harness.h"
+
+#define DRIVER "/sys/bus/platform/drivers/patcnn"
+#define CLIENTS 4
+
+FIXTURE(admin) { char dir[128], name[64]; };
+FIXTURE_SETUP(admin)
+{
+	glob_t g;
+
+	if (!is_root())
+		SKIP(longjmp(_metadata->env, 1), "needs root");
+	if (glob(DRIVER "/*/driver", 0, NULL, &g) || !g.gl_pathc)
+		SKIP(longjmp(_metadata->env, 1), "no device in " DRIVER);
+	snprintf(self->dir, sizeof(self->dir), "%.*s",
+		 (int)(strrchr(g.gl_pathv[0], '/') - g.gl_pathv[0]), g.gl_pathv[0]);
+	snprintf(self->name, sizeof(self->name), "%s", strrchr(self->dir, '/') + 1);
+	globfree(&g);
+}
+
+static int text_write(const char *dir, const char *name, const char *text)
+{
+	char path[200];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
+	close(fd);
+	return ret;
+}
+
+static int text_read(const char *dir, const char *name, char *text, size_t size)
+{
+	char path[200];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, size - 1);
+	close(fd);
+	if (n < 0)
+		return -1;
+	text[n] = 0;
+	return 0;
+}
+
+FIXTURE_TEARDOWN(admin)
+{
+	struct net net;
+	int fd = -1;
+
+	if (!*self->name)
+		return;
+	/* devtmpfs may need a moment for the node of a device that was just bound. */
+	for (int i = 0; i < 200 && fd < 0; i++) {
+		fd = dev_open();
+		if (fd < 0)
+			usleep(10000);
+	}
+	ASSERT_GE(fd, 0);
+	EXPECT_OK(net_open_small(&net, fd));
+	EXPECT_EQ(net_run(&net), 0);
+	net_close(&net);
+	close(fd);
+}
+
+/* struct client - a thread that opens the device, runs a net until it may not, and again. */
+struct client {
+	atomic_bool *stop;
+	unsigned long done, cancelled, opened, wrong;
+};
+
+static void client_session(struct client *c, struct net *net)
+{
+	int err = 0;
+
+	/* A reference is slow to compute: look at every 16th. */
+	for (unsigned int i = 0; !*c->stop && !err; i++) {
+		err = i % 16 ? net_run_unchecked(net) : net_run(net);
+		c->done += !err;
+	}
+	if (err == ECANCELED || err == ENODEV)
+		c->cancelled++;
+	else
+		c->wrong += err != 0;
+}
+
+static void *client_thread(void *arg)
+{
+	struct client *c = arg;
+
+	while (!*c->stop) {
+		int fd = dev_open();
+		struct net net;
+
+		if (fd < 0) {
+			usleep(1000);
+			continue;
+		}
+		c->opened++;
+		if (!net_open_small(&net, fd)) {
+			client_session(c, &net);
+			net_close(&net);
+		}
+		close(fd);
+	}
+	return NULL;
+}
+
+/* Clients at work while @act does its worst for some seconds; nothing they get is wrong. */
+static void under_load(struct __test_metadata *_metadata, FIXTURE_DATA(admin) *self,
+		       void (*act)(FIXTURE_DATA(admin) *self, unsigned int round))
+{
+	int64_t end = now_ns() + 3000000000ll;
+	struct client client[CLIENTS];
+	pthread_t thread[CLIENTS];
+	atomic_bool stop = false;
+	unsigned long done = 0, cancelled = 0, wrong = 0;
+	unsigned int rounds = 0;
+
+	for (int i = 0; i < CLIENTS; i++) {
+		client[i] = (struct client){ .stop = &stop };
+		ASSERT_EQ(pthread_create(&thread[i], NULL, client_thread, &client[i]), 0);
+	}
+	while (now_ns() < end)
+		act(self, rounds++);
+	stop = true;
+	for (int i = 0; i < CLIENTS; i++) {
+		pthread_join(thread[i], NULL);
+		done += client[i].done;
+		cancelled += client[i].cancelled;
+		wrong += client[i].wrong;
+	}
+	TH_LOG("%u rounds, %lu jobs, %lu clients stopped", rounds, done, cancelled);
+	EXPECT_EQ(wrong, 0);
+	EXPECT_GT(done, 0);
+}
+
+static void act_unbind(FIXTURE_DATA(admin) *self, unsigned int round)
+{
+	usleep(round * 7919 % 50000);
+	text_write(DRIVER, "unbind", self->name);
+	usleep(round % 3 * 1000);
+	text_write(DRIVER, "bind", self->name);
+	usleep(20000);
+}
+
+/* unbind against submit, open and close. */
+TEST_F_TIMEOUT(admin, unbind_under_load, 60)
+{
+	under_load(_metadata, self, act_unbind);
+}
+
+static void act_mask(FIXTURE_DATA(admin) *self, unsigned int round)
+{
+	const char *masks[] = { "0", "0-1", "1", "0-255" };
+
+	text_write(self->dir, "cpus", masks[round % 4]);
+	usleep(round % 7 * 300);
+}
+
+/* The CPUs of the pool change under jobs that run on them. */
+TEST_F_TIMEOUT(admin, cpus_change_under_load, 60)
+{
+	char before[128], after[128];
+
+	ASSERT_OK(text_read(self->dir, "cpus", before, sizeof(before)));
+	under_load(_metadata, self, act_mask);
+	EXPECT_OK(text_write(self->dir, "cpus", before));
+	EXPECT_OK(text_read(self->dir, "cpus", after, sizeof(after)));
+	EXPECT_EQ(strcmp(before, after), 0);
+}
+
+static void act_nice(FIXTURE_DATA(admin) *self, unsigned int round)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", (int)(round * 7 % 40) - 20);
+	text_write(self->dir, "nice", text);
+	snprintf(text, sizeof(text), "%u", 1 + round * 13 % 400);
+	text_write(self->dir, "slice_us", text);
+	usleep(500);
+}
+
+TEST_F_TIMEOUT(admin, niceness_and_slices_change_under_load, 60)
+{
+	char nice[32], slice[32];
+
+	ASSERT_OK(text_read(self->dir, "nice", nice, sizeof(nice)));
+	ASSERT_OK(text_read(self->dir, "slice_us", slice, sizeof(slice)));
+	under_load(_metadata, self, act_nice);
+	EXPECT_OK(text_write(self->dir, "nice", nice));
+	EXPECT_OK(text_write(self->dir, "slice_us", slice));
+}
+
+/* What an attribute does not take changes nothing. */
+TEST_F(admin, attributes_refuse)
+{
+	const char *const bad[][2] = {
+		{ "cpus", "" }, { "cpus", "x" }, { "cpus", "99999" }, { "cpus", "3-1" },
+		{ "nice", "20" }, { "nice", "-21" }, { "nice", "no" }, { "timeout_ms", "0" },
+		{ "timeout_ms", "4294967295" }, { "slice_us", "0" }, { "slice_us", "4294967295" },
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char before[128], after[128];
+
+		ASSERT_OK(text_read(self->dir, bad[i][0], before, sizeof(before)));
+		if (*bad[i][1] && !text_write(self->dir, bad[i][0], bad[i][1]))
+			TH_LOG("%s takes \"%s\"", bad[i][0], bad[i][1]);
+		ASSERT_OK(text_read(self->dir, bad[i][0], after, sizeof(after)));
+		EXPECT_EQ(strcmp(before, after), 0);
+	}
+}
+
+/* ---- a fence that never signals, and the device goes ---- */
+
+struct sw_sync_create { uint32_t value; char name[32]; int32_t fence; };
+#define SW_SYNC_CREATE _IOWR('W', 0, struct sw_sync_create)
+
+TEST_F_TIMEOUT(admin, unbind_with_fence_that_never_signals, 60)
+{
+	int timeline = open("/sys/kernel/debug/sync/sw_sync", O_RDWR | O_CLOEXEC);
+	struct sw_sync_create c = { .value = 1, .name = "never" };
+	uint32_t done[3];
+	struct net net;
+	int fd, file;
+
+	if (timeline < 0 || ioctl(timeline, SW_SYNC_CREATE, &c))
+		SKIP(return, "no sw_sync in debugfs (CONFIG_SW_SYNC, a debug kernel has it)");
+	fd = dev_open();
+	ASSERT_OK(net_open_small(&net, fd));
+	for (int i = 0; i < 3; i++) {
+		struct drm_syncobj_handle h = {
+			.fd = c.fence, .flags = DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE,
+		};
+		struct job job;
+
+		ASSERT_OK(sync_create(fd, false, &h.handle));
+		ASSERT_OK(dev_ioctl(fd, DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE, &h));
+		ASSERT_OK(sync_create(fd, false, &done[i]));
+		net_job(&net, &job);
+		job_sync(&job, h.handle, 0, 0);
+		job_sync(&job, done[i], DRM_PATCNN_SYNC_SIGNAL, 0);
+		ASSERT_OK(job_submit(fd, &job));
+	}
+	file = sync_export_file(fd, done[2]);
+	EXPECT_EQ(sync_file_status(file), 0);
+	ASSERT_OK(text_write(DRIVER, "unbind", self->name));
+	for (int i = 0; i < 3; i++) {
+		int r = sync_result(fd, done[i], 5000);
+
+		EXPECT_TRUE(r == -ECANCELED || r == -ENODEV);
+	}
+	EXPECT_EQ(sync_file_status(file), -ECANCELED);
+	ASSERT_OK(text_write(DRIVER, "bind", self->name));
+	/* The device that is gone has jobs still; they must not need the new one. */
+	munmap(net.in_map, net.in_bytes);
+	munmap(net.out_map, net.out_bytes);
+	close(fd);
+	close(file);
+	close(c.fence);
+	close(timeline);
+}
+
+TEST_HARNESS_MAIN
