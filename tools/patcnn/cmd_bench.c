@@ -25,6 +25,8 @@ static const char help[] =
 	"\n"
 	"  -c, --clients LIST    numbers of client processes, e.g. 1,2,4,8 (default: 1)\n"
 	"  -q, --queue N         jobs each client keeps in flight, 1 to 16 (default: 1)\n"
+	"  -s, --share           clients share one copy of the model, passed on as a file\n"
+	"                        descriptor (default: each loads its own)\n"
 	"  -t, --time SECONDS    to measure (default: 3)\n"
 	"  -w, --warmup SECONDS  before that (default: 0.5)\n"
 	"  -p, --profile         table of steps (of the first client)\n"
@@ -43,6 +45,7 @@ struct bench_opts {
 	unsigned int round_count;
 	double seconds;
 	double warmup;
+	bool share;
 	bool table;
 	bool json;
 };
@@ -317,8 +320,9 @@ static void print_results_json(const struct model_file *file, const struct bench
 	print_json(top);
 }
 
-static int bench(const char *path, const struct bench_opts *opts)
+static int bench(const char *path, struct bench_opts *opts)
 {
+	struct engine *owner = NULL;
 	struct result results[MAX_ROUNDS];
 	size_t bytes = MAX_CLIENTS * sizeof(struct client);
 	int status = STATUS_FAILED;
@@ -328,6 +332,16 @@ static int bench(const char *path, const struct bench_opts *opts)
 
 	if (!model_file_open(&file, path))
 		return STATUS_FAILED;
+	if (opts->share) {
+		owner = engine_open(&file, &opts->engine);
+		if (!owner)
+			goto out;
+		opts->engine.model_fd = engine_export(owner);
+		if (opts->engine.model_fd < 0) {
+			complain("%s: export: %s", path, strerror(-opts->engine.model_fd));
+			goto out;
+		}
+	}
 	for (i = 0; i < opts->round_count; i++) {
 		/* Fresh for each round: pages that were used are given back. */
 		clients = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -351,6 +365,9 @@ static int bench(const char *path, const struct bench_opts *opts)
 	}
 	status = STATUS_OK;
 out:
+	if (opts->engine.model_fd > 0)
+		close(opts->engine.model_fd);
+	engine_close(owner);
 	model_file_close(&file);
 	return status;
 }
@@ -377,6 +394,7 @@ int cmd_bench(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ "clients", required_argument, NULL, 'c' },
 		{ "queue", required_argument, NULL, 'q' },
+		{ "share", no_argument, NULL, 's' },
 		{ "time", required_argument, NULL, 't' },
 		{ "warmup", required_argument, NULL, 'w' },
 		{ "profile", no_argument, NULL, 'p' },
@@ -394,7 +412,7 @@ int cmd_bench(int argc, char **argv)
 	bool ok = true;
 	int opt;
 
-	while (ok && (opt = getopt_long(argc, argv, "hc:q:t:w:pj", options, NULL)) != -1) {
+	while (ok && (opt = getopt_long(argc, argv, "hc:q:st:w:pj", options, NULL)) != -1) {
 		switch (opt) {
 		case 'h':
 			fputs(help, stdout);
@@ -404,6 +422,9 @@ int cmd_bench(int argc, char **argv)
 			break;
 		case 'q':
 			ok = parse_u32("--queue", optarg, 1, ENGINE_MAX_DEPTH, &opts.engine.depth);
+			break;
+		case 's':
+			opts.share = true;
 			break;
 		case 't':
 			ok = parse_seconds("--time", optarg, &opts.seconds);
@@ -425,6 +446,10 @@ int cmd_bench(int argc, char **argv)
 		return STATUS_USAGE;
 	if (argc - optind != 1) {
 		complain("bench: needs one MODEL; patcnn bench --help");
+		return STATUS_USAGE;
+	}
+	if (opts.share && opts.engine.host) {
+		complain("--share: the host has no models to share");
 		return STATUS_USAGE;
 	}
 	return bench(argv[optind], &opts);

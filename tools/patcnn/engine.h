@@ -24,6 +24,7 @@ struct engine_opts {
 	bool have_cpus;
 	uint64_t cpus[4];
 	int timeout_ms;
+	int model_fd;		/* device: a model exported by another process; 0: load the file */
 };
 
 struct engine_step {
@@ -81,6 +82,9 @@ bool engine_submit(struct engine *e, uint32_t slot);
 bool engine_wait(struct engine *e, uint32_t slot, uint64_t *ns);
 bool engine_run(struct engine *e, uint64_t *ns);	/* both, in slot 0 */
 void engine_close(struct engine *e);
+
+/* Of a device: a file descriptor for engine_opts.model_fd, or a negative errno. */
+int engine_export(struct engine *e);
 
 struct engine *engine_device_open(const struct model_file *file, const struct engine_opts *opts);
 struct engine *engine_host_open(const struct model_file *file, const struct engine_opts *opts);

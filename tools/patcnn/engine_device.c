@@ -170,6 +170,11 @@ static const char *open_failure(int err)
 	}
 }
 
+int engine_export(struct engine *e)
+{
+	return patcnn_model_export(((struct device_engine *)e)->model);
+}
+
 struct engine *engine_device_open(const struct model_file *file, const struct engine_opts *opts)
 {
 	struct device_engine *d = xcalloc(1, sizeof(*d));
@@ -203,11 +208,15 @@ struct engine *engine_device_open(const struct model_file *file, const struct en
 	}
 	memcpy(d->base.isa, dev_info.isa, sizeof(d->base.isa));
 
-	ret = patcnn_model_create(d->dev, file->blob, file->size,
-				  opts->no_fuse ? PATCNN_MODEL_NO_FUSE : 0, &d->model, error,
-				  sizeof(error));
+	if (opts->model_fd)
+		ret = patcnn_model_import(d->dev, opts->model_fd, &d->model);
+	else
+		ret = patcnn_model_create(d->dev, file->blob, file->size,
+					  opts->no_fuse ? PATCNN_MODEL_NO_FUSE : 0, &d->model,
+					  error, sizeof(error));
 	if (ret) {
-		complain("%s: refused by %s: %s", file->path, d->base.where, error);
+		complain("%s: refused by %s: %s", file->path, d->base.where,
+			 *error ? error : strerror(-ret));
 		goto fail;
 	}
 	patcnn_model_get_info(d->model, &info);
