@@ -27,6 +27,21 @@ static u32 pick_rows(const struct pat_tune *t, const struct pat_conv *c, bool di
 	return pat_div_up(c->out.h, pat_div_up(c->out.h, rows));
 }
 
+static bool pointwise(const struct pat_conv *c)
+{
+	return c->kernel_h == 1 && c->kernel_w == 1 && c->stride_h == 1 && c->stride_w == 1 &&
+	       !c->pad_top && !c->pad_left;
+}
+
+/* tmpl_flat.h: what is computed behind the rows costs less than packing and unpacking */
+static bool in_rows(const struct pat_conv_isa *isa, const struct pat_conv *c, u32 size)
+{
+	return pointwise(c) && c->in.pitch == c->out.pitch && c->out.pitch % 16 == 0 &&
+	       (!c->has_res || c->res.pitch == c->out.pitch) &&
+	       (u64)c->in.c * size * PAT_GEMM_T / 2 * (c->out.pitch - c->out.w) <
+	       c->out.w * (isa->vl == 16 ? 190ULL : 150ULL);
+}
+
 int pat_gemm_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 		  struct pat_conv_packed *k, struct pat_conv_info *info)
 {
@@ -35,8 +50,9 @@ int pat_gemm_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	u64 taps = pat_filter_taps(c), weights, panel = 0;
 
 	/* rows of the input are put together by masks, which are free there only */
-	k->direct = vl == 16 && c->kernel_h == 1 && c->kernel_w == 1 && c->stride_h == 1 &&
-		    c->stride_w == 1 && !c->pad_top && !c->pad_left;
+	k->direct = vl == 16 && pointwise(c);
+	if (in_rows(isa, c, size))
+		k->direct = PAT_IN_ROWS;
 	k->band_rows = pick_rows(t, c, k->direct);
 	pat_taps_panel(c, k->band_rows, &k->panel);
 	nph = k->panel.phases_y * k->panel.phases_x;
@@ -52,17 +68,26 @@ int pat_gemm_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	/* a strip's block of taps fills the first-level cache */
 	k->block = t->block ? t->block : t->l1_bytes * 3 / 4 / (PAT_GEMM_T * vl * 4);
 	k->block = pat_min(pat_max(k->block, 16), taps);
+	if (k->direct == PAT_IN_ROWS) {
+		k->block = taps;
+		k->tail = 0;
+	}
 	k->blocks = pat_div_up(taps, k->block);
 	k->block = pat_div_up(taps, k->blocks);
 	/* weights from beyond the second-level cache serve several strips */
 	k->batch = weights * 4 > t->l2_bytes / 2 ? 4 : 1;
+	/* so that rows of output that go far away are long, and fetched ahead by the processor */
+	if (k->blocks == 1 && 4ULL * c->out.plane * c->out.c > t->l2_bytes / 2)
+		k->batch = pat_max(k->batch, t->l2_bytes / 4 / (strip_floats(vl, taps) * 4));
+	k->batch = pat_min(k->batch, pat_div_up(pixels, PAT_GEMM_T * vl));
 
 	if (!k->direct)
 		panel = (u64)k->panel.plane * nph * c->in.c + 64 * 16 +
 			(u64)k->panel.halo_rows * k->panel.pitch + k->panel.content;
 	k->partial = pat_align(panel * 4);
-	k->work = k->partial + k->batch * ((u64)strip_floats(vl, k->block) +
-		  (u64)k->units * (PAT_GEMM_T * size + 1) * vl) * 4;
+	k->work = k->partial + ((u64)k->batch * strip_floats(vl, k->block) +
+		  (k->blocks > 1 ? (u64)k->batch * k->units : 1) *
+		  (PAT_GEMM_T * size + 1) * vl) * 4;
 	k->work = pat_align(k->work);
 	k->finish = pat_align(k->work + k->batch * (PAT_GEMM_T * vl + 4) * 32ULL);
 	k->aux_stride = taps * size;

@@ -11,6 +11,7 @@
 #include "pat_kernels.h"
 
 #define PAT_GEMM_T	3	/* vectors of a strip of tmpl_gemm.h */
+#define PAT_IN_ROWS	2	/* pat_conv_packed.direct: tmpl_flat.h */
 #define PAT_CLASSES	4	/* groups of 8, 4, 2 and 1 filters */
 
 /**

@@ -13,9 +13,8 @@
  */
 #include "tmpl_act.h"
 #include "tmpl_gather.h"
+#include "tmpl_flat.h"
 
-#define GEMM_T		PAT_GEMM_T
-#define GEMM_G		(PAT_REGS >= 32 ? 8 : 4)
 /* floats of the partial sums of a strip and group */
 #define GEMM_PART	((GEMM_T * GEMM_G + 1) * PAT_VL)
 /* pieces of rows in the vectors of a strip, at most: all are of one pixel */
@@ -43,6 +42,11 @@ struct gemm_strip {
 	u32 lines;
 	/* most pieces of a vector */
 	u32 pieces;
+	/* where this strip, and the one that is packed after it, begin and end in a plane */
+	u32 own;
+	u32 own_end;
+	u32 then;
+	u32 then_end;
 };
 
 /* w, bias and partial are those of the group */
@@ -166,20 +170,17 @@ static PAT_NOINLINE void gemm_finish_slow(const struct gemm_job *j, u32 f0, u32 
 	const struct gemm_strip *p = j->strip;
 
 	for (u32 i = 0; i < n * T; i++) {
-		const struct gemm_seg *s = p->seg + p->at[i % T], *e = p->seg + p->at[i % T + 1];
+		const struct gemm_seg *from = p->seg + p->at[i % T], *to = p->seg + p->at[i % T + 1];
 		const u64 f = f0 + i / T;
-		vf sum = v_load(j->tmp + i * PAT_VL);
+		vf x = v_load(j->tmp + i * PAT_VL);
 
-		for (; s < e; s++) {
-			vf x = sum;
-
-			if (j->res)
-				x += v_loadm(j->res + f * c->res.plane + s->res, s->mask);
-			x = v_min(v_max(x, v_set1(j->act.lo)), v_set1(j->act.hi));
-			if (j->act.other)
-				x = v_act(j->act.other, j->act.a, j->act.b, x);
+		for (const struct gemm_seg *s = from; j->res && s < to; s++)
+			x += v_loadm(j->res + f * c->res.plane + s->res, s->mask);
+		x = v_min(v_max(x, v_set1(j->act.lo)), v_set1(j->act.hi));
+		if (j->act.other)
+			x = v_act(j->act.other, j->act.a, j->act.b, x);
+		for (const struct gemm_seg *s = from; s < to; s++)
 			v_storem(j->out + f * c->out.plane + s->out, s->mask, x);
-		}
 	}
 	if (p->zero_rows && c->out.pitch > c->out.w)
 		for (u32 i = 0; i < n; i++)
@@ -346,110 +347,36 @@ static PAT_NOINLINE void gemm_strip(const struct pat_conv_packed *k, const struc
 		p->pieces = pat_max(p->pieces, p->at[v + 1] - p->at[v]);
 }
 
+#include "tmpl_pack.h"
+
+/* likewise, and what gemm_dispatch() does for group @g */
+static void gemm_pack_group(struct gemm_job *j, const float *src, u64 plane, u32 from, u32 flat_at,
+			    float *x, float *tail, u32 g)
+{
+	const struct pat_conv_packed *k = j->k;
+	const struct gemm_strip *p = j->strip;
 #ifdef PAT_VEC_AVX512
-
-/* the vectors of a strip, of at most S pieces each, from planes that are @plane apart */
-PAT_INLINE void gemm_pack_pieces(const struct gemm_strip *p, const float *src, u64 plane,
-				 const u32 *off, u32 kk, u32 from, u32 to, float *x, float *tail,
-				 const int S)
-{
-	s64 at[GEMM_T * 4];
-	__mmask16 mask[GEMM_T * 4];
-	s64 tail_at = p->tail ? p->seg[p->at[3]].src : p->seg[0].src;
-	u32 tap = from % kk;
-
-	PAT_UNROLL
-	for (int i = 0; i < GEMM_T * S; i++) {
-		const struct gemm_seg *s = p->seg + p->at[i / S] + i % S;
-		bool used = i / S < p->vectors && s < p->seg + p->at[i / S + 1];
-
-		at[i] = used ? s->src : p->seg[0].src;
-		mask[i] = used ? s->mask : 0;
-	}
-	src += (u64)(from / kk) * plane;
-	for (u32 n = 0; n < to - from; n++, x += GEMM_T * PAT_VL) {
-		const float *s = src + off[tap];
-
-		PAT_UNROLL
-		for (int t = 0; t < GEMM_T; t++) {
-			vf v = _mm512_maskz_loadu_ps(mask[t * S], s + at[t * S]);
-
-			PAT_UNROLL
-			for (int i = 1; i < S; i++)
-				v = _mm512_mask_loadu_ps(v, mask[t * S + i], s + at[t * S + i]);
-			v_store(x + t * PAT_VL, v);
-		}
-		tail[n] = s[tail_at];
-		if (++tap == kk) {
-			tap = 0;
-			src += plane;
-		}
-	}
-}
-
-#define GEMM_PACK(S)								\
-static PAT_HOT void gemm_pack_##S(const struct gemm_strip *p, const float *src,	\
-				  u64 plane, const u32 *off, u32 kk, u32 from,	\
-				  u32 to, float *x, float *tail)		\
-{										\
-	gemm_pack_pieces(p, src, plane, off, kk, from, to, x, tail, S);		\
-}
-GEMM_PACK(1)
-GEMM_PACK(2)
-GEMM_PACK(3)
-GEMM_PACK(4)
-
-#endif
-
-/* taps @from to @to of a strip; AVX-512 puts rows together, others have flat panels */
-static PAT_NOINLINE void gemm_pack(const struct pat_conv_packed *k, const struct gemm_strip *p,
-				   const float *src, u64 plane, u32 from, u32 to, u32 flat_at,
-				   float *x, float *tail)
-{
 	const u32 *off = (const u32 *)((const u8 *)k + k->classes[0].filters);
 	u32 kk = k->conv.kernel_h * k->conv.kernel_w, tap = from % kk;
+	const float *s = src + (u64)(from / kk) * plane;
 
-#ifdef PAT_VEC_AVX512
-	if (p->pieces == 1) {
-		gemm_pack_1(p, src, plane, off, kk, from, to, x, tail);
-		return;
-	} else if (p->pieces == 2) {
-		gemm_pack_2(p, src, plane, off, kk, from, to, x, tail);
-		return;
-	} else if (p->pieces == 3) {
-		gemm_pack_3(p, src, plane, off, kk, from, to, x, tail);
-		return;
-	} else if (p->pieces == 4) {
-		gemm_pack_4(p, src, plane, off, kk, from, to, x, tail);
+	if (p->vectors == GEMM_T && p->pieces && p->pieces <= 3) {
+		if (p->pieces == 1)
+			gemm_pack_sums_1(j, s, plane, off, kk, tap, x, tail);
+		else if (p->pieces == 2)
+			gemm_pack_sums_2(j, s, plane, off, kk, tap, x, tail);
+		else
+			gemm_pack_sums_3(j, s, plane, off, kk, tap, x, tail);
+		if (!j->last)
+			return;
+		j->first = false;
+		j->taps = 0;
+		gemm_dispatch(j, g);
 		return;
 	}
 #endif
-	src += (u64)(from / kk) * plane;
-	for (u32 n = from; n < to; n++, x += GEMM_T * PAT_VL) {
-		const float *s = src + off[tap];
-
-#ifdef PAT_VEC_AVX512
-		(void)flat_at;
-		for (u32 t = 0; t < p->vectors; t++) {
-			const struct gemm_seg *q = p->seg + p->at[t], *e = p->seg + p->at[t + 1];
-			vi v = (vi)v_loadm(s + q->src, q->mask);
-
-			while (++q < e)
-				v |= (vi)v_loadm(s + q->src, q->mask);
-			v_store(x + t * PAT_VL, (vf)v);
-		}
-		if (p->tail)
-			tail[n - from] = s[p->seg[p->at[3]].src];
-#else
-		(void)tail;
-		for (u32 t = 0; t < p->vectors; t++)
-			v_store(x + t * PAT_VL, v_loadu(s + flat_at + t * PAT_VL));
-#endif
-		if (++tap == kk) {
-			tap = 0;
-			src += plane;
-		}
-	}
+	gemm_pack(k, p, src, plane, from, from + j->taps, flat_at, x, tail);
+	gemm_dispatch(j, g);
 }
 
 /* pixels of strip @i of @n of a run of @pixels: where it starts */
@@ -462,21 +389,31 @@ PAT_INLINE u32 gemm_start(const struct pat_conv_packed *k, u32 pixels, u32 i, u3
 	return (u64)pat_div_up(pixels, PAT_VL) * i / n * PAT_VL;
 }
 
-/* the @line-th line of what strip @i needs of each plane from @src on */
-PAT_INLINE void gemm_next(struct gemm_job *j, const float *src, u64 plane, u32 pixels,
-			  u32 i, u32 strips, u32 line)
+/* where strip @i is in a plane that is read in place */
+static void gemm_place(const struct pat_conv_packed *k, u32 pixels, u32 i, u32 strips, u32 *at,
+		       u32 *end)
 {
-	const struct pat_conv *c = &j->k->conv;
-	u32 at, end;
+	const struct pat_conv *c = &k->conv;
+	u32 first, last;
+
+	*at = 1;
+	*end = 0;
+	if (!k->direct || i >= strips)
+		return;
+	first = gemm_start(k, pixels, i, strips);
+	last = pat_min(gemm_start(k, pixels, i + 1, strips), pixels) - 1;
+	*at = first / c->out.w * c->in.pitch + first % c->out.w;
+	*end = last / c->out.w * c->in.pitch + last % c->out.w;
+}
+
+/* line @line of each plane from @src on of what is packed next: this strip's next block, or another's */
+PAT_INLINE void gemm_next(struct gemm_job *j, const float *src, u64 plane, u32 line)
+{
+	const struct gemm_strip *p = j->strip;
+	u32 at = j->last ? p->then : p->own, end = j->last ? p->then_end : p->own_end;
 
 	j->next = j->w;
 	j->next_step = 0;
-	if (!j->k->direct || i >= strips || line > GEMM_T * PAT_VL)
-		return;
-	at = gemm_start(j->k, pixels, i, strips);
-	end = pat_min(gemm_start(j->k, pixels, i + 1, strips), pixels) - 1;
-	at = at / c->out.w * c->in.pitch + at % c->out.w;
-	end = end / c->out.w * c->in.pitch + end % c->out.w;
 	if (at / PAT_VL + line <= end / PAT_VL) {
 		j->next = src + at + line * PAT_VL;
 		j->next_step = plane;
@@ -509,51 +446,53 @@ static bool gemm_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 
 	if (u0 == u1)
 		return true;
+	if (k->direct == PAT_IN_ROWS)
+		return flat_run(k, t, cur, budget, scratch);
 	if (!k->direct && !gather_some(k, t, 0, &cur->a, &budget, scratch))
 		return false;
 	for (; cur->b < strips; cur->b += k->batch) {
 		u32 n = pat_min(k->batch, strips - cur->b);
 
-		for (u32 i = 0; i < n; i++) {
+		for (u32 i = 0; i < n && !cur->c && !cur->d; i++) {
 			u32 at = gemm_start(k, pixels, cur->b + i, strips);
 			u32 end = gemm_start(k, pixels, cur->b + i + 1, strips);
 
 			gemm_strip(k, t, strip + i, at, pat_min(end, pixels) - at, flat, src_pitch);
+			gemm_place(k, pixels, cur->b + i, strips, &strip[i].own, &strip[i].own_end);
+			gemm_place(k, pixels, cur->b + i + n, strips, &strip[i].then,
+				   &strip[i].then_end);
 		}
 		for (; cur->c < k->blocks; cur->c++) {
 			u32 from = cur->c * k->block, to = pat_min(from + k->block, taps);
 			s64 cost = (s64)(to - from) * GEMM_T * PAT_VL;
 
-			if (budget <= 0)
-				return false;
-			if (!cur->d) {
-				for (u32 i = 0; i < n; i++)
-					gemm_pack(k, strip + i, src, plane, from, to,
-						  gemm_start(k, pixels, cur->b + i, strips),
-						  x + i * x_size,
-						  x + i * x_size + (u64)k->block * GEMM_T * PAT_VL);
-				budget -= cost * n;
-			}
-			j.taps = to - from;
-			j.first = from == 0;
-			j.last = to == taps;
 			while (cur->d < (u1 - u0) * n) {
 				u32 i = cur->d % n, g = cur->d / n;
+				float *xs = x + i * x_size;
 
+				if (budget <= 0)
+					return false;
+				j.taps = to - from;
+				j.first = from == 0;
+				j.last = to == taps;
 				j.strip = strip + i;
-				j.x = x + i * x_size;
-				j.tail = j.x + (u64)k->block * GEMM_T * PAT_VL;
-				j.partial = partial + ((u64)i * k->units + u0 + g) * GEMM_PART;
+				j.x = xs;
+				j.tail = xs + (u64)k->block * GEMM_T * PAT_VL;
+				j.partial = partial;
+				if (k->blocks > 1)
+					j.partial += ((u64)i * k->units + u0 + g) * GEMM_PART;
 				j.bias = bias + (u0 + g) * GEMM_G;
 				j.w = weights + (u64)(u0 + g) * k->aux_stride + (u64)from * GEMM_G;
 				/* the next block of this strip, or the first of another one */
-				gemm_next(&j, src + (j.last ? 0 : to * plane), plane, pixels,
-					  cur->b + i + (j.last ? n : 0), strips, g);
-				gemm_dispatch(&j, u0 + g);
-				budget -= cost * GEMM_G + 16 * GEMM_T * PAT_VL;
+				gemm_next(&j, src + (j.last ? 0 : to * plane), plane, g);
+				if (!g)
+					gemm_pack_group(&j, src, plane, from,
+							gemm_start(k, pixels, cur->b + i, strips), xs,
+							xs + (u64)k->block * GEMM_T * PAT_VL, u0);
+				else
+					gemm_dispatch(&j, u0 + g);
+				budget -= cost * (g ? GEMM_G : GEMM_G + 1) + 16 * GEMM_T * PAT_VL;
 				cur->d++;
-				if (budget <= 0 && cur->d < (u1 - u0) * n)
-					return false;
 			}
 			cur->d = 0;
 		}
