@@ -36,8 +36,7 @@ static bool pointwise(const struct pat_conv *c)
 /* tmpl_flat.h: what is computed behind the rows costs less than packing and unpacking */
 static bool in_rows(const struct pat_conv_isa *isa, const struct pat_conv *c, u32 size)
 {
-	return pointwise(c) && c->in.pitch == c->out.pitch && c->out.pitch % 16 == 0 &&
-	       (!c->has_res || c->res.pitch == c->out.pitch) &&
+	return pat_in_rows(c) &&
 	       (u64)c->in.c * size * PAT_GEMM_T / 2 * (c->out.pitch - c->out.w) <
 	       c->out.w * (isa->vl == 16 ? 190ULL : 150ULL);
 }

@@ -11,7 +11,7 @@
 #include "pat_kernels.h"
 
 #define PAT_GEMM_T	3	/* vectors of a strip of tmpl_gemm.h */
-#define PAT_IN_ROWS	2	/* pat_conv_packed.direct: tmpl_flat.h */
+#define PAT_IN_ROWS	2	/* pat_conv_packed.direct: tmpl_flat.h, tmpl_pw.h */
 #define PAT_CLASSES	4	/* groups of 8, 4, 2 and 1 filters */
 
 /**
@@ -187,6 +187,14 @@ void pat_groups_form(struct pat_groups *g, const struct pat_conv *c,
 static inline u32 pat_filter_taps(const struct pat_conv *c)
 {
 	return c->in.c / c->groups * c->kernel_h * c->kernel_w;
+}
+
+/* 1x1, and rows of one pitch: a vector of the output is one of the input's planes */
+static inline bool pat_in_rows(const struct pat_conv *c)
+{
+	return c->kernel_h == 1 && c->kernel_w == 1 && c->stride_h == 1 && c->stride_w == 1 &&
+	       !c->pad_top && !c->pad_left && c->in.pitch == c->out.pitch &&
+	       c->out.pitch % 16 == 0 && (!c->has_res || c->res.pitch == c->out.pitch);
 }
 
 int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,

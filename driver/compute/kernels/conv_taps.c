@@ -86,6 +86,35 @@ static u32 pick_rows(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	return best;
 }
 
+/* tmpl_pw.h: no panel, if little is computed behind the rows */
+static bool in_place(const struct pat_conv *c)
+{
+	return pat_in_rows(c) && (c->out.pitch - c->out.w) * 4 <= c->out.w &&
+	       !((c->in.plane * c->in.c) >> 32);
+}
+
+static u64 plan_in_place(const struct pat_conv_isa *isa, const struct pat_tune *t,
+			 struct pat_conv_packed *k)
+{
+	const struct pat_conv *c = &k->conv;
+	u32 rows = pat_min(t->band_rows, c->out.h);
+
+	k->direct = PAT_IN_ROWS;
+	k->band_rows = pat_div_up(c->out.h, pat_div_up(c->out.h, rows));
+	k->block = c->in.c;
+	k->blocks = 1;
+	/*
+	 * Vectors of a batch of tiles: outputs that go far away are written in long runs,
+	 * which the processor fetches ahead, of inputs that stay in the second-level cache.
+	 */
+	k->batch = 1;
+	if (4ULL * c->out.plane * c->out.c > t->l2_bytes / 2)
+		k->batch = t->l2_bytes / 2 / (4 * isa->vl * c->in.c) + 1;
+	k->work = 0;
+	k->finish = pat_align((c->out.pitch + 16ULL * isa->vl) * 4);
+	return k->finish + isa->regs * isa->vl * 4;
+}
+
 int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 		  const struct pat_weights *w, struct pat_conv_packed *k,
 		  struct pat_conv_info *info)
@@ -94,6 +123,11 @@ int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	u32 nph, touched, filters = c->out.c, per_group = c->in.c / c->groups;
 	u64 bytes, panel;
 
+	if (in_place(c)) {
+		info->scratch_bytes = plan_in_place(isa, t, k);
+		info->gather = 0;
+		goto packed;
+	}
 	k->band_rows = pick_rows(isa, t, c);
 	pat_taps_panel(c, k->band_rows, &k->panel);
 	nph = k->panel.phases_y * k->panel.phases_x;
@@ -127,10 +161,11 @@ int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	/* segments of a tile's vectors: up to vl + 1 each */
 	k->finish = pat_align(k->work + 16 * (isa->vl + 2) * sizeof(struct pat_seg));
 	info->scratch_bytes = k->finish + isa->regs * isa->vl * 4;
+	info->gather = (u64)c->in.c * (k->band_rows + k->panel.halo_rows) * k->panel.pitch * 4;
+packed:
 	info->algo = PAT_CONV_TAPS;
 	info->band_rows = k->band_rows;
 	info->row_step = 1;
-	info->gather = (u64)c->in.c * (k->band_rows + k->panel.halo_rows) * k->panel.pitch * 4;
 
 	bytes = pat_align(sizeof(*k));
 	bytes += 16 * PAT_ALIGN + (u64)filters * 8;
@@ -148,6 +183,8 @@ u32 pat_tap_offset(const struct pat_conv_packed *k, u32 ch, u32 ky, u32 kx)
 	u32 y = ky * c->dilation_h, x = kx * c->dilation_w;
 	u32 py = y % c->stride_h, px = x % c->stride_w;
 
+	if (k->direct)
+		return ch * c->in.plane;
 	return ((ch * p->phases_y + py) * p->phases_x + px) * p->plane +
 	       y / c->stride_h * p->pitch + x / c->stride_w;
 }

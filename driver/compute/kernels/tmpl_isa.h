@@ -3,6 +3,7 @@
 #include "conv_int.h"
 #include "vec.h"
 #include "tmpl_taps.h"
+#include "tmpl_pw.h"
 #include "tmpl_rows.h"
 #include "tmpl_gemm.h"
 #include "tmpl_wino.h"
@@ -24,6 +25,8 @@ static bool conv_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 		return wino_run(k, t, cur, left, scratch);
 	if (k->algo == PAT_CONV_GEMM)
 		return gemm_run(k, t, cur, left, scratch);
+	if (k->direct)
+		return pw_run(k, t, cur, left, scratch);
 	return taps_run(k, t, cur, left, scratch);
 }
 
