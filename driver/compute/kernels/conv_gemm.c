@@ -77,7 +77,7 @@ int pat_gemm_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	k->batch = weights * 4 > t->l2_bytes / 2 ? 4 : 1;
 	/* so that rows of output that go far away are long, and fetched ahead by the processor */
 	if (k->blocks == 1 && 4ULL * c->out.plane * c->out.c > t->l2_bytes / 2)
-		k->batch = pat_max(k->batch, t->l2_bytes / 4 / (strip_floats(vl, taps) * 4));
+		k->batch = pat_max(k->batch, pat_min(t->l2_bytes / 4 / (strip_floats(vl, taps) * 4), 64));
 	k->batch = pat_min(k->batch, pat_div_up(pixels, PAT_GEMM_T * vl));
 
 	if (!k->direct)
