@@ -130,7 +130,7 @@ static void *client_thread(void *arg)
 static void under_load(struct __test_metadata *_metadata, FIXTURE_DATA(admin) *self,
 		       void (*act)(FIXTURE_DATA(admin) *self, unsigned int round))
 {
-	int64_t end = now_ns() + 3000000000ll;
+	int64_t end = now_ns() + 3000000000ll * (1 + th_slow() / 4);
 	struct client client[CLIENTS];
 	pthread_t thread[CLIENTS];
 	atomic_bool stop = false;
@@ -161,7 +161,8 @@ static void act_unbind(FIXTURE_DATA(admin) *self, unsigned int round)
 	text_write(DRIVER, "unbind", self->name);
 	usleep(round % 3 * 1000);
 	text_write(DRIVER, "bind", self->name);
-	usleep(20000);
+	/* Time to open it and to get something done, now and then. */
+	usleep(20000 * th_slow());
 }
 
 /* unbind against submit, open and close. */
