@@ -351,6 +351,18 @@ static bool tune_and_write(const struct arguments *a, const struct compile_resul
 	return ok;
 }
 
+static void print_issues(const struct arguments *a, const struct compile_result *r)
+{
+	const struct issue *i;
+
+	complain("%s: not supported:", a->in);
+	compile_print_issues(r, stderr);
+	for (i = r->graph.issues; i && !*i->node; i = i->next)
+		;
+	if (i)
+		fputs("  (--outputs NAME,... computes values before these instead)\n", stderr);
+}
+
 static int run(struct arguments *a)
 {
 	struct compile_result r;
@@ -364,10 +376,8 @@ static int run(struct arguments *a)
 	free(bytes);
 	if (*r.error)
 		complain("%s: %s", a->in, r.error);
-	if (r.graph.n_issues) {
-		complain("%s: not supported:", a->in);
-		compile_print_issues(&r, stderr);
-	}
+	if (r.graph.n_issues)
+		print_issues(a, &r);
 	ok = ok && report(a, &r) &&
 	     (a->check || (a->tune ? tune_and_write(a, &r) :
 			   write_file(a->out, r.program, r.size)));

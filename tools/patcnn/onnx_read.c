@@ -116,8 +116,9 @@ static int64_t read_dim(struct reader *r, const struct value *v, size_t i,
 	if (i == 0)
 		return 1;
 	issue(r->g, NULL, "",
-	      "input '%s': dimension %zu%s%s is not fixed: give it with --shape %s=N",
-	      v->name, i, *name ? " " : "", name, *name ? name : v->name);
+	      "input '%s': dimension %zu%s%s is not fixed: give %s with --shape %s=%s",
+	      v->name, i, *name ? " " : "", name, *name ? "it" : "all of them",
+	      *name ? name : v->name, *name ? "N" : "1,...");
 	return -1;
 }
 
@@ -296,6 +297,29 @@ static void read_node(struct reader *r, const Onnx__NodeProto *p, size_t index)
 
 /* ---- the file ---- */
 
+/* A name with a typing mistake would leave the shape to chance. */
+static void check_shape_option(struct reader *r, const Onnx__GraphProto *p, const char *name)
+{
+	size_t i, k;
+
+	for (i = 0; i < p->n_input; i++) {
+		const Onnx__TypeProto *type = p->input[i]->type;
+		const Onnx__TensorShapeProto *s = NULL;
+
+		if (p->input[i]->name && !strcmp(p->input[i]->name, name))
+			return;
+		if (type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+			s = type->tensor_type->shape;
+		for (k = 0; s && k < s->n_dim; k++)
+			if (s->dim[k]->value_case ==
+			    ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM &&
+			    s->dim[k]->dim_param && !strcmp(s->dim[k]->dim_param, name))
+				return;
+	}
+	issue(r->g, NULL, "", "--shape %s: neither an input nor a dimension of one has this name",
+	      name);
+}
+
 static void add_output(struct reader *r, const char *name)
 {
 	struct value *v = name ? *names_slot(r, name) : NULL;
@@ -377,6 +401,8 @@ void onnx_read(struct graph *g, const void *bytes, size_t size, const struct rea
 		issue(g, NULL, "", "sparse initialisers are not supported");
 	for (i = 0; i < p->n_input; i++)
 		read_input(&r, p->input[i]);
+	for (i = 0; i < opts->n_shapes; i++)
+		check_shape_option(&r, p, opts->shapes[i].name);
 	for (i = 0; i < p->n_node; i++)
 		read_node(&r, p->node[i], i);
 	for (i = 0; i < p->n_value_info; i++)
