@@ -22,6 +22,8 @@ struct stage {
 	u64 macs;
 	/* outside of a chain, where kernels may count on whole bands */
 	u64 macs_alone;
+	/* in one, where bands are short */
+	u64 macs_inside;
 	u64 weight_bytes;
 	/* of a row of all channels, in floats of the padded layout */
 	u64 in_row;
@@ -94,6 +96,36 @@ static u64 work_alone(const struct pat_builder *b, const struct patcnn_operator 
 	return pat_conv_work(b->plan->conv_isa, &tune, &conv, &weights);
 }
 
+/* Whether most filters have the pattern and channels of another: kernels then share loads. */
+static bool shares_loads(const struct pat_weights *w, u32 filters)
+{
+	u32 pairs = filters - 1 < 16 ? filters - 1 : 16, equal = 0, i;
+	u64 row = w->pattern_count + 1;
+
+	for (i = 0; i < pairs; i++) {
+		u32 first = w->offset[i], next = w->offset[i + 1], count = next - first;
+
+		equal += w->offset[i + 2] - next == count &&
+			 !__builtin_memcmp(w->stride + i * row, w->stride + (i + 1) * row,
+					   4 * row) &&
+			 (!count || !__builtin_memcmp(w->index + first, w->index + next,
+						      4ULL * count));
+	}
+	return equal * 8 >= pairs * 3;
+}
+
+/*
+ * Kernels for patterns that nothing shares read their stream of weights for every band:
+ * in the few rows of a chain they were measured to take three times their work.
+ */
+static u64 work_inside(const struct pat_builder *b, const struct patcnn_operator *op, u64 macs)
+{
+	const struct pat_weights weights = pat_weights_of(b->prog, op);
+
+	return weights.storage == PATCNN_STORAGE_FKW &&
+	       !shares_loads(&weights, pat_output(b->prog, op)->c) ? 3 * macs : macs;
+}
+
 static void stage_of(const struct pat_builder *b, u32 index, struct stage *s)
 {
 	const struct patcnn_operator *op = &b->prog->operators[index];
@@ -114,16 +146,19 @@ static void stage_of(const struct pat_builder *b, u32 index, struct stage *s)
 	if (op->kind == PATCNN_OP_CONV) {
 		s->weight_bytes = 5 * op->conv.weights.values.count;
 		s->macs_alone = work_alone(b, op);
+		s->macs_inside = work_inside(b, op, s->macs);
 		return;
 	}
 	s->macs = out->c * (u64)out->h * out->w * (w->kernel_h + w->kernel_w);
 	s->macs_alone = s->macs;
+	s->macs_inside = s->macs;
 }
 
 /* Arithmetic of @rows rows made @run rows at a time: a short run leaves vectors unfilled. */
-static u64 row_work(const struct pat_builder *b, const struct stage *s, u64 rows, u32 run)
+static u64 row_work(const struct pat_builder *b, const struct stage *s, u64 work, u64 rows,
+		    u32 run)
 {
-	u64 macs = s->macs / s->out_h * rows;
+	u64 macs = work / s->out_h * rows;
 
 	return macs + macs * 3 * b->plan->opts.isa->lanes / ((u64)run * s->out_w);
 }
@@ -132,10 +167,8 @@ static u64 single_cost(const struct pat_builder *b, const struct stage *s)
 {
 	u64 in = 4 * s->in_row * s->in_h, out = 4 * s->out_row * s->out_h;
 	u64 passes = 1 + in / (cache_bytes(b) / 2);
-	struct stage alone = *s;
 
-	alone.macs = s->macs_alone;
-	return row_work(b, &alone, s->out_h, (s->out_h + passes - 1) / passes) +
+	return row_work(b, s, s->macs_alone, s->out_h, (s->out_h + passes - 1) / passes) +
 	       traffic(b, in, in) + traffic(b, out, out) +
 	       traffic(b, passes * s->weight_bytes, s->weight_bytes);
 }
@@ -211,7 +244,8 @@ static bool chain_cost(const struct pat_builder *b, const struct stage *s, u32 c
 	passes = (height + fit->sub_rows - 1) / fit->sub_rows;
 	fit->cost = traffic(b, in, in) + traffic(b, out, out);
 	for (k = 0; k < count; k++) {
-		fit->cost += row_work(b, &s[k], (u64)need[k] * fit->tiles, sub[k]);
+		fit->cost += row_work(b, &s[k], s[k].macs_inside,
+				      (u64)need[k] * fit->tiles, sub[k]);
 		fit->cost += traffic(b, passes * s[k].weight_bytes, 0);
 		/* Written, read, and the rows that are carried moved once more. */
 		if (k + 1 < count)
