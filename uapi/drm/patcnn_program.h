@@ -541,7 +541,8 @@ enum patcnn_isa {
  *
  * A hint: a device uses the entries of its own instruction set, of those what its
  * kernels can do, and nothing of them where memory would grow much by it. They change
- * results by no more than rounding. Zero is the device's own choice everywhere. Entries ascend by @op, then @isa; each pair is there once.
+ * results by no more than rounding. Zero is the device's own choice everywhere. Entries
+ * ascend by @op, then @isa; each pair is there once.
  */
 struct patcnn_tuning {
 	/** @op: index in OPERATORS. */
