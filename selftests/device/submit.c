@@ -155,7 +155,7 @@ TEST_F(submit, buffer_too_small)
 	in = pb_input(&pb, 64, 64, 64);
 	out = pb_output(&pb, pb_activation(&pb, in, PATCNN_ACT_RELU, 0, 0));
 	ASSERT_OK(net_open(&net, self->fd, &pb, in, out));
-	ASSERT_OK(bo_create(self->fd, 64 * 64 * 64 * 4 - 4096, &small));
+	ASSERT_OK(bo_create(self->fd, 64 * 64 * 64 * 4 - sysconf(_SC_PAGESIZE), &small));
 	net_job(&net, &self->job);
 	self->job.binding[0].handle = small;
 	REFUSED(EINVAL);
