@@ -229,6 +229,17 @@ int sync_destroy(int fd, uint32_t handle)
 	return dev_ioctl(fd, DRM_IOCTL_SYNCOBJ_DESTROY, &a);
 }
 
+int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -1;
+	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
+	close(fd);
+	return ret;
+}
+
 int64_t now_ns(void)
 {
 	struct timespec t;

@@ -55,6 +55,8 @@ int sync_file_status(int file);
 int sync_result(int fd, uint32_t handle, int ms);
 
 int64_t now_ns(void);
+/* Write @text to a file that exists: a setting of sysfs, debugfs or a cgroup. */
+int write_file(const char *path, const char *text);
 /* Size and credentials of this process for messages of skipped tests. */
 bool is_root(void);
 

@@ -36,15 +36,9 @@ FIXTURE_SETUP(admin)
 static int text_write(const char *dir, const char *name, const char *text)
 {
 	char path[200];
-	int fd, ret;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
-	close(fd);
-	return ret;
+	return write_file(path, text);
 }
 
 static int text_read(const char *dir, const char *name, char *text, size_t size)

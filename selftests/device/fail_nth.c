@@ -33,17 +33,6 @@ FIXTURE(fail_nth) {
 	bool fresh;
 };
 
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -1;
-	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
-	close(fd);
-	return ret;
-}
-
 FIXTURE_SETUP(fail_nth)
 {
 	const char *kinds[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
@@ -58,13 +47,13 @@ FIXTURE_SETUP(fail_nth)
 		SKIP(return, "no /proc/self/fail-nth (CONFIG_FAULT_INJECTION, a debug kernel has it)");
 	for (int i = 0; i < 3; i++) {
 		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/verbose", kinds[i]);
-		if (write_text(path, "0"))
+		if (write_file(path, "0"))
 			SKIP(return, "the kernel has no %s", kinds[i]);
 	}
-	write_text("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
-	write_text("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
-	write_text("/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N");
-	write_text("/sys/kernel/debug/fail_page_alloc/min-order", "0");
+	write_file("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
+	write_file("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
+	write_file("/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N");
+	write_file("/sys/kernel/debug/fail_page_alloc/min-order", "0");
 
 	snprintf(self->path, sizeof(self->path), "%s", dev_path());
 	self->fd = dev_open();

@@ -263,18 +263,6 @@ TEST_F_TIMEOUT(lifetime, module_unload_with_fence_held, 120)
 	EXPECT_TRUE(works());
 }
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -1;
-	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
-	close(fd);
-	return ret;
-}
-
 #define SYSFS_DRIVER "/sys/bus/platform/drivers/patcnn"
 
 /* The name of the device that the driver is bound to. */

@@ -295,17 +295,6 @@ TEST_F_TIMEOUT(race, case12_fence_that_never_signals, 60)
 
 /* ---- CPUs, power, memory, observers ---- */
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -1;
-	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
-	close(fd);
-	return ret;
-}
-
 TEST_F_TIMEOUT(race, case19_cpu_hotplug, 180)
 {
 	struct drm_patcnn_dev_info info;

@@ -19,17 +19,6 @@
 #define GROUP ROOT "/patcnn-pressure"
 #define LIMIT (24 << 20)
 
-static int file_write(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -1;
-	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
-	close(fd);
-	return ret;
-}
-
 static long file_number(const char *path)
 {
 	FILE *f = fopen(path, "r");
@@ -53,15 +42,15 @@ FIXTURE_SETUP(pressure)
 	/* A small root file system may not have it mounted; it stays so for the others. */
 	if (access(ROOT "/cgroup.controllers", F_OK))
 		mount("none", ROOT, "cgroup2", 0, NULL);
-	file_write(ROOT "/cgroup.subtree_control", "+memory");
+	write_file(ROOT "/cgroup.subtree_control", "+memory");
 	if (mkdir(GROUP, 0755) && errno != EEXIST)
 		SKIP(longjmp(_metadata->env, 1), "no cgroup v2 at " ROOT ": %s", strerror(errno));
 	snprintf(text, sizeof(text), "%d", LIMIT);
-	if (file_write(GROUP "/memory.max", text)) {
+	if (write_file(GROUP "/memory.max", text)) {
 		rmdir(GROUP);
 		SKIP(longjmp(_metadata->env, 1), "no memory controller in " ROOT);
 	}
-	file_write(GROUP "/memory.swap.max", "0");
+	write_file(GROUP "/memory.swap.max", "0");
 	self->group = true;
 	self->fd = dev_open();
 	ASSERT_GE(self->fd, 0);
@@ -77,7 +66,7 @@ FIXTURE_TEARDOWN(pressure)
 	close(self->fd);
 	/* What was charged comes back with the client, if not at once. */
 	for (int i = 0; i < 500 && file_number(GROUP "/memory.current") > 1 << 20; i++) {
-		file_write(GROUP "/memory.reclaim", "64M");
+		write_file(GROUP "/memory.reclaim", "64M");
 		usleep(10000);
 	}
 	TH_LOG("%ld KiB are left in the group", file_number(GROUP "/memory.current") >> 10);
@@ -102,7 +91,7 @@ static int eat_until_refused(struct net *net, int (*eat)(int fd, unsigned int i)
 		int fd;
 
 		snprintf(text, sizeof(text), "%d", getpid());
-		if (file_write(GROUP "/cgroup.procs", text))
+		if (write_file(GROUP "/cgroup.procs", text))
 			_exit(3);
 		fd = dev_open();
 		for (; *eaten < enough; ++*eaten)
@@ -269,7 +258,7 @@ static int swap_on(void)
 	int fd, ret;
 
 	snprintf(text, sizeof(text), "%zu", bytes);
-	if (file_write(ZRAM "/disksize", text))
+	if (write_file(ZRAM "/disksize", text))
 		return -1;
 	fd = open("/dev/zram0", O_RDWR | O_CLOEXEC);
 	info[0] = 1;
@@ -321,13 +310,13 @@ TEST_F_TIMEOUT(pressure, swap_storm, 180)
 		SKIP(return, "no zram (CONFIG_ZRAM, a debug kernel has it)");
 	if (swap_on())
 		SKIP(return, "zram0 is in use: %s", strerror(errno));
-	file_write(GROUP "/memory.swap.max", "max");
+	write_file(GROUP "/memory.swap.max", "max");
 	pid = fork();
 	if (!pid) {
 		char text[20];
 
 		snprintf(text, sizeof(text), "%d", getpid());
-		if (file_write(GROUP "/cgroup.procs", text))
+		if (write_file(GROUP "/cgroup.procs", text))
 			_exit(3);
 		_exit(run_in_storm(30));
 	}
@@ -339,7 +328,7 @@ TEST_F_TIMEOUT(pressure, swap_storm, 180)
 	EXPECT_TRUE(WIFEXITED(status));
 	EXPECT_EQ(WEXITSTATUS(status), 0);
 	EXPECT_OK(swapoff("/dev/zram0"));
-	file_write(ZRAM "/reset", "1");
+	write_file(ZRAM "/reset", "1");
 }
 
 TEST_HARNESS_MAIN
