@@ -346,6 +346,15 @@ TEST(shape_arithmetic_is_constant)
 	EXPECT_LE(r.operators, 2);
 }
 
+/* Converters leave nodes behind those that read from them. */
+TEST(nodes_may_come_in_any_order)
+{
+	CHECK(.input = { 1, 4, 6, 6 }, .rank = 4, .output = "y",
+	      .nodes = { "Add c,b y", "Relu b c", "Conv a,w b", "Tanh x a" },
+	      .constants = { RANDOM("w", 4, 4, 1, 1) });
+	EXPECT_EQ(r.of_kind[PATCNN_OP_CONV], 1);
+}
+
 TEST(split_constants_are_constant)
 {
 	CHECK(.input = { 1, 3, 6, 6 }, .rank = 4, .output = "y",
@@ -545,6 +554,36 @@ TEST(unsupported_nodes_are_all_named)
 	EXPECT_GE(resize, 1);
 	EXPECT_FALSE(c.program);
 	compile_release(&c);
+}
+
+static char *cut_of(const struct model_def *def)
+{
+	const struct compile_options none = { 0 };
+	struct compile_result c;
+	size_t size;
+	void *bytes = model(def, true, false, &size);
+	char *cut = compile_model(&c, bytes, size, &none) ? NULL :
+		    compile_cut(&c, bytes, size, &none);
+
+	compile_release(&c);
+	return cut ? cut : strdup("?");
+}
+
+/* Outputs that need no such node stay; with what is named the model can be compiled. */
+TEST(cuts_are_before_what_is_unsupported)
+{
+	static const struct model_def inside = {
+		.input = { 1, 3, 6, 6 }, .rank = 4, .output = "y",
+		.nodes = { "-Conv x,w a", "-Relu a b", "-Gizmo b,x c", "-Relu c d", "-Sigmoid a e",
+			   "-Mul d,e y", "Tanh b z", "Neg z y2" },
+		.constants = { RANDOM("w", 4, 3, 3, 3) },
+	}, first = {
+		.input = { 1, 3, 6, 6 }, .rank = 4, .output = "y",
+		.nodes = { "-Gizmo x a", "Relu a y" },
+	};
+
+	EXPECT_EQ(strcmp(cut_of(&inside), "b,e,z,y2"), 0);
+	EXPECT_EQ(strcmp(cut_of(&first), ""), 0);
 }
 
 TEST_HARNESS_MAIN

@@ -351,16 +351,25 @@ static bool tune_and_write(const struct arguments *a, const struct compile_resul
 	return ok;
 }
 
-static void print_issues(const struct arguments *a, const struct compile_result *r)
+static void print_issues(const struct arguments *a, struct compile_result *r, const void *bytes,
+			 size_t size)
 {
 	const struct issue *i;
+	char *cut;
 
 	complain("%s: not supported:", a->in);
 	compile_print_issues(r, stderr);
 	for (i = r->graph.issues; i && !*i->node; i = i->next)
 		;
-	if (i)
+	if (!i)
+		return;
+	cut = compile_cut(r, bytes, size, &a->opts);
+	if (cut && *cut)
+		fprintf(stderr, "What comes before these can be compiled:\n  --outputs '%s'\n",
+			cut);
+	else if (!cut)
 		fputs("  (--outputs NAME,... computes values before these instead)\n", stderr);
+	free(cut);
 }
 
 static int run(struct arguments *a)
@@ -373,11 +382,11 @@ static int run(struct arguments *a)
 	if (!bytes)
 		return STATUS_FAILED;
 	ok = compile_model(&r, bytes, size, &a->opts);
-	free(bytes);
 	if (*r.error)
 		complain("%s: %s", a->in, r.error);
 	if (r.graph.n_issues)
-		print_issues(a, &r);
+		print_issues(a, &r, bytes, size);
+	free(bytes);
 	ok = ok && report(a, &r) &&
 	     (a->check || (a->tune ? tune_and_write(a, &r) :
 			   write_file(a->out, r.program, r.size)));

@@ -27,6 +27,7 @@ static const char help[] =
 "      --onnx FILE         the model the program was compiled from\n"
 "  -i, --input FILE        raw elements of an input, once for each (default: random)\n"
 "      --seed N            of random inputs (default: 1)\n"
+"      --pixels            random inputs are from 0 to 255, not around 0\n"
 "      --tolerance T       allowed error, of the largest value of a tensor or\n"
 "                          of 0.01 (default: 1e-4)\n"
 "  -v, --verbose           a line for each layer\n"
@@ -54,6 +55,7 @@ struct verify {
 	unsigned int n_inputs;
 	uint32_t seed;
 	double tolerance;
+	bool pixels;
 	bool verbose;
 	struct engine_opts engine;
 	struct model_file file;
@@ -119,7 +121,7 @@ static bool make_input(struct verify *v, uint32_t i)
 		if (t->dtype == PATCNN_DTYPE_U8)
 			((uint8_t *)v->io[i])[k] = (uint8_t)(x >> 56);
 		else
-			((float *)v->io[i])[k] = (float)(sum * 1.7);
+			((float *)v->io[i])[k] = v->pixels ? (float)(x >> 56) : (float)(sum * 1.7);
 	}
 	return true;
 }
@@ -388,7 +390,7 @@ static bool run(struct verify *v)
 	return ok;
 }
 
-enum { OPT_ONNX = 256, OPT_SEED, OPT_TOLERANCE };
+enum { OPT_ONNX = 256, OPT_SEED, OPT_PIXELS, OPT_TOLERANCE };
 
 static int parse_arguments(struct verify *v, int argc, char **argv)
 {
@@ -396,6 +398,7 @@ static int parse_arguments(struct verify *v, int argc, char **argv)
 		{ "onnx", required_argument, NULL, OPT_ONNX },
 		{ "input", required_argument, NULL, 'i' },
 		{ "seed", required_argument, NULL, OPT_SEED },
+		{ "pixels", no_argument, NULL, OPT_PIXELS },
 		{ "tolerance", required_argument, NULL, OPT_TOLERANCE },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
@@ -416,6 +419,8 @@ static int parse_arguments(struct verify *v, int argc, char **argv)
 			v->onnx = optarg;
 		else if (c == 'i' && v->n_inputs < PAT_MAX_IO)
 			v->inputs[v->n_inputs++] = optarg;
+		else if (c == OPT_PIXELS)
+			v->pixels = true;
 		else if (c == 'v')
 			v->verbose = true;
 		else if (!(c == OPT_SEED && parse_u32("--seed", optarg, 0, UINT32_MAX, &v->seed)) &&

@@ -37,6 +37,14 @@ void compile_release(struct compile_result *r);
 /* One line for each issue. */
 void compile_print_issues(const struct compile_result *r, FILE *out);
 
+/*
+ * For --outputs: the values that would have to be computed instead of the outputs of the
+ * model that @failed to compile, which was compiled with @opts: "a,b", to be freed. ""
+ * if there are none, NULL if that does not compile either.
+ */
+char *compile_cut(struct compile_result *failed, const void *bytes, size_t size,
+		  const struct compile_options *opts);
+
 /* META text: name, labels, origin. */
 const char *compile_meta(struct graph *g, const char *labels);
 

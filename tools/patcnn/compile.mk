@@ -8,8 +8,8 @@
 onnx-proto ?= /usr/include/onnx/onnx.proto
 
 compile-objs := onnx.pb-c.o \
-	arena.o graph.o ops.o compile.o cmd_compile.o \
-	onnx_read.o onnx_tensor.o onnx_depth.o \
+	arena.o graph.o ops.o compile.o cut.o cmd_compile.o \
+	onnx_read.o onnx_order.o onnx_tensor.o onnx_depth.o \
 	infer.o infer_const.o infer_shape.o infer_window.o fold.o fold_math.o \
 	lower.o lower_conv.o lower_layout.o lower_pool.o \
 	sparsity.o fkw.o program_write.o cmd_verify.o verify_onnx.o verify_widen.o \
@@ -26,7 +26,7 @@ $(obj)/onnx.pb-c.h: $(obj)/onnx.pb-c.c ;
 $(obj)/onnx.pb-c.o: $(obj)/onnx.pb-c.c
 	$(CC) $(tool-cflags) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$(addprefix $(obj)/,onnx_read.o onnx_tensor.o onnx_depth.o prune_onnx.o verify_onnx.o verify_widen.o): $(obj)/onnx.pb-c.h
+$(addprefix $(obj)/,onnx_read.o onnx_order.o onnx_tensor.o onnx_depth.o prune_onnx.o verify_onnx.o verify_widen.o): $(obj)/onnx.pb-c.h
 
 # The compiler alone, for tests: $(obj)/libpatcompile.a
 compile-lib := $(obj)/libpatcompile.a

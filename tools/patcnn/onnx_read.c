@@ -34,15 +34,6 @@ struct reader {
 
 /* ---- names ---- */
 
-static size_t hash(const char *s)
-{
-	uint64_t h = 0xcbf29ce484222325ULL;
-
-	while (*s)
-		h = (h ^ (unsigned char)*s++) * 0x100000001b3ULL;
-	return (size_t)(h ^ h >> 29);
-}
-
 static void names_init(struct reader *r, const Onnx__GraphProto *p)
 {
 	size_t n = p->n_input + p->n_initializer + r->opts->n_bindings, i;
@@ -57,7 +48,7 @@ static void names_init(struct reader *r, const Onnx__GraphProto *p)
 
 static struct value **names_slot(struct reader *r, const char *name)
 {
-	size_t at = hash(name) & r->names.mask;
+	size_t at = onnx_hash(name) & r->names.mask;
 
 	while (r->names.slot[at] && strcmp(r->names.slot[at]->name, name))
 		at = (at + 1) & r->names.mask;
@@ -370,6 +361,7 @@ void onnx_read(struct graph *g, const void *bytes, size_t size, const struct rea
 	struct reader r = { .g = g, .opts = opts };
 	Onnx__GraphProto *p;
 	Onnx__ModelProto *m;
+	const size_t *order;
 	size_t i;
 
 	if (!onnx_depth_ok(&onnx__model_proto__descriptor, bytes, size))
@@ -403,8 +395,9 @@ void onnx_read(struct graph *g, const void *bytes, size_t size, const struct rea
 		read_input(&r, p->input[i]);
 	for (i = 0; i < opts->n_shapes; i++)
 		check_shape_option(&r, p, opts->shapes[i].name);
+	order = onnx_order(g->arena, p);
 	for (i = 0; i < p->n_node; i++)
-		read_node(&r, p->node[i], i);
+		read_node(&r, p->node[order[i]], order[i]);
 	for (i = 0; i < p->n_value_info; i++)
 		read_declared(&r, p->value_info[i]);
 	for (i = 0; i < p->n_output; i++)

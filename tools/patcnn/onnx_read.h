@@ -37,6 +37,14 @@ void onnx_read(struct graph *g, const void *bytes, size_t size, const struct rea
  */
 bool onnx_depth_ok(const struct ProtobufCMessageDescriptor *desc, const void *bytes, size_t size);
 
+struct Onnx__GraphProto;
+
+/* Indices of a graph's nodes, each behind those that write what it reads. */
+const size_t *onnx_order(struct arena *arena, const struct Onnx__GraphProto *p);
+
+/* Of a name, for tables. */
+size_t onnx_hash(const char *s);
+
 struct Onnx__TensorProto;
 
 /* The elements of a TensorProto. On failure NULL, and *@why says why. */
