@@ -29,7 +29,7 @@ PREFIX ?= /usr/local
 
 sub = $(MAKE) -C $(1) BUILD=$(BUILD) CC="$(CC)" PKG_CONFIG="$(PKG_CONFIG)"
 
-.PHONY: help all compute lib tools modules run check check-debug soak fuzz-ioctl fuzz verify-zoo bench bench-quick \
+.PHONY: help all compute lib tools modules run check check-debug soak fuzz-ioctl fuzz verify-zoo tune-zoo bench bench-quick \
 	install modules_install dkms_install dkms_uninstall clean
 
 help:
@@ -40,7 +40,8 @@ help:
 	@echo 'make check-debug    the device tests on kernels with their checks on; mutants of the driver'
 	@echo 'make soak TIME=1h   races, unbinding, unloading, random calls in a kernel with KASAN;'
 	@echo 'make fuzz-ioctl TIME=10m  random calls alone'
-	@echo 'make verify-zoo     every layer of eight nets against an independent runtime'
+	@echo 'make verify-zoo     every layer of nine nets against an independent runtime'
+	@echo 'make tune-zoo       what tuning gains on three nets, dense and pruned'
 	@echo 'make bench          nets and layers beside oneDNN, XNNPACK and ONNX Runtime; make bench-quick: 5 minutes'
 	@echo 'make fuzz           a million mutated programs through validator and executor'
 	@echo 'make all            libpatcnn and the patcnn command, in build/ARCH'
@@ -97,6 +98,10 @@ fuzz:
 verify-zoo: all
 	tools/deps train
 	tools/verify-zoo $(BUILD)/patcnn
+
+tune-zoo: all
+	tools/deps train
+	tools/tune-zoo $(BUILD)/patcnn
 
 bench bench-quick: all
 	tools/deps bench

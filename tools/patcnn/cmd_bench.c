@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "cmd.h"
 #include "report.h"
 
@@ -27,6 +28,7 @@ static const char help[] =
 	"  -q, --queue N         jobs each client keeps in flight, 1 to 16 (default: 1)\n"
 	"  -s, --share           clients share one copy of the model, passed on as a file\n"
 	"                        descriptor (default: each loads its own)\n"
+	"  -a, --against MODEL2  run both in turn and print the ratio of their times\n"
 	"  -t, --time SECONDS    to measure (default: 3)\n"
 	"  -w, --warmup SECONDS  before that (default: 0.5)\n"
 	"  -p, --profile         table of steps (of the first client)\n"
@@ -45,6 +47,7 @@ struct bench_opts {
 	unsigned int round_count;
 	double seconds;
 	double warmup;
+	const char *against;
 	bool share;
 	bool table;
 	bool json;
@@ -72,8 +75,7 @@ struct result {
 	size_t runs;
 };
 
-/* Values without denormals; what they are does not change the time. */
-static void fill_inputs(struct engine *e)
+void bench_fill_inputs(struct engine *e)
 {
 	uint32_t slot, i, seed = 1;
 	uint64_t k, bytes;
@@ -155,7 +157,7 @@ static int client_main(const struct model_file *file, const struct bench_opts *o
 
 	e = engine_open(file, &opts->engine);
 	if (e)
-		fill_inputs(e);
+		bench_fill_inputs(e);
 	ok = e && client_loop(e, opts->warmup, NULL, NULL);
 	if (!ok)
 		byte = 'f';
@@ -395,6 +397,7 @@ int cmd_bench(int argc, char **argv)
 		{ "clients", required_argument, NULL, 'c' },
 		{ "queue", required_argument, NULL, 'q' },
 		{ "share", no_argument, NULL, 's' },
+		{ "against", required_argument, NULL, 'a' },
 		{ "time", required_argument, NULL, 't' },
 		{ "warmup", required_argument, NULL, 'w' },
 		{ "profile", no_argument, NULL, 'p' },
@@ -412,7 +415,7 @@ int cmd_bench(int argc, char **argv)
 	bool ok = true;
 	int opt;
 
-	while (ok && (opt = getopt_long(argc, argv, "hc:q:st:w:pj", options, NULL)) != -1) {
+	while (ok && (opt = getopt_long(argc, argv, "hc:q:sa:t:w:pj", options, NULL)) != -1) {
 		switch (opt) {
 		case 'h':
 			fputs(help, stdout);
@@ -425,6 +428,9 @@ int cmd_bench(int argc, char **argv)
 			break;
 		case 's':
 			opts.share = true;
+			break;
+		case 'a':
+			opts.against = optarg;
 			break;
 		case 't':
 			ok = parse_seconds("--time", optarg, &opts.seconds);
@@ -452,5 +458,13 @@ int cmd_bench(int argc, char **argv)
 		complain("--share: the host has no models to share");
 		return STATUS_USAGE;
 	}
+	if (opts.against && (opts.share || opts.table || opts.round_count > 1 ||
+			     opts.rounds[0] > 1 || opts.engine.depth > 1)) {
+		complain("--against: one client with one job at a time, without a table");
+		return STATUS_USAGE;
+	}
+	if (opts.against)
+		return bench_pair(argv[optind], opts.against, &opts.engine, opts.seconds,
+				  opts.json) ? STATUS_OK : STATUS_FAILED;
 	return bench(argv[optind], &opts);
 }

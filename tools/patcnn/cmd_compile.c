@@ -401,7 +401,7 @@ int cmd_compile(int argc, char **argv)
 
 	a->tune_opts.budget = TUNE_BUDGET;
 	a->tune_opts.engine = (struct engine_opts){ .priority = 1, .timeout_ms = 60000,
-						    .profile = true };
+						    .profile = true, .cpu_time = true };
 	status = parse_arguments(a, argc, argv);
 	if (status < 0)
 		status = run(a);

@@ -66,7 +66,8 @@ static char *join(const struct cuts *c)
 		room += strlen(c->name[i]) + 1;
 	text = calloc(room, 1);
 	for (i = 0; text && i < c->count; i++)
-		used += (size_t)snprintf(text + used, room - used, "%s%s", i ? "," : "", c->name[i]);
+		used += (size_t)snprintf(text + used, room - used, "%s%s", i ? "," : "",
+					 c->name[i]);
 	return text;
 }
 

@@ -16,6 +16,7 @@ struct engine_opts {
 	bool host;
 	bool no_fuse;
 	bool profile;
+	bool cpu_time;		/* host: of one thread, profiles have processor time */
 	uint32_t depth;		/* jobs in flight, 1 to ENGINE_MAX_DEPTH; 0 is 1 */
 	const char *isa;	/* host: NULL is the best */
 	uint32_t threads;	/* host: 0 is one for each CPU */

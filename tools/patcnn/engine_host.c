@@ -125,6 +125,7 @@ struct engine *engine_host_open(const struct model_file *file, const struct engi
 		.threads = opts->threads ? opts->threads : host_threads(),
 		.plan_flags = opts->no_fuse ? PAT_PLAN_NO_FUSE : 0,
 		.have_cpus = opts->have_cpus,
+		.cpu_time = opts->cpu_time,
 	};
 	const struct pat_plan *plan;
 	struct host_engine *h;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -52,6 +53,7 @@ struct host {
 	struct pat_run run;
 	struct host_times *times;
 	bool quit;
+	bool cpu_time;
 	struct event jobs;	/* counts up: a job is there */
 	struct event progress;	/* counts up: a step is done */
 	struct event left;	/* counts up: a helper has left the job */
@@ -181,10 +183,20 @@ struct pat_plan *host_plan(const char *name, const struct pat_program *prog,
 	return NULL;
 }
 
+static uint64_t host_now(const struct host *h)
+{
+	struct timespec t;
+
+	if (!h->cpu_time)
+		return now_ns();
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
 static void finish_step(struct host *h, uint32_t step)
 {
 	if (h->times && h->times->wall_ns)
-		h->times->wall_ns[step] = now_ns() - h->times->wall_ns[step];
+		h->times->wall_ns[step] = host_now(h) - h->times->wall_ns[step];
 	advance(&h->progress, 1);
 }
 
@@ -193,7 +205,7 @@ static void work_on(struct host *h, const struct thread *t, uint32_t step)
 {
 	struct step_state *s = &h->steps[step];
 	u32 tiles = h->plan->steps[step].tiles, tile;
-	uint64_t start = h->times ? now_ns() : 0;
+	uint64_t start = h->times ? host_now(h) : 0;
 
 	while ((tile = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed)) < tiles) {
 		struct pat_cursor cursor = { 0 };
@@ -204,7 +216,7 @@ static void work_on(struct host *h, const struct thread *t, uint32_t step)
 			;
 		if (h->times && h->times->busy_ns)
 			h->times->busy_ns[(size_t)step * h->thread_count + t->index] =
-				now_ns() - start;
+				host_now(h) - start;
 		if (atomic_fetch_add_explicit(&s->done, 1, memory_order_acq_rel) + 1 == tiles)
 			finish_step(h, step);
 	}
@@ -253,12 +265,12 @@ void host_run(struct host *h, void *const *io, struct host_times *times)
 		memset(times->busy_ns, 0,
 		       (size_t)h->plan->step_count * h->thread_count * sizeof(*times->busy_ns));
 	if (times)
-		times->start_ns = now_ns();
+		times->start_ns = host_now(h);
 	if (h->thread_count > 1)
 		advance(&h->jobs, 1);
 	run_steps(h, &h->threads[0], first);
 	if (times)
-		times->end_ns = now_ns();
+		times->end_ns = host_now(h);
 	for (i = 1; i < h->thread_count; i++)
 		wait_change(&h->left, left + i - 1);
 }
@@ -294,6 +306,7 @@ struct host *host_open(const char *name, const struct pat_program *prog,
 		return NULL;
 	memset(h, 0, sizeof(*h));
 	h->thread_count = opts->threads;
+	h->cpu_time = opts->cpu_time && opts->threads == 1;
 	h->plan = host_plan(name, prog, opts);
 	if (!h->plan) {
 		free(h);

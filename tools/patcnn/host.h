@@ -24,6 +24,8 @@ struct host_opts {
 	uint32_t plan_flags;	/* PAT_PLAN bits */
 	bool have_cpus;
 	uint64_t cpus[4];	/* threads are bound to these, one each, in turn */
+	/* Of one thread: times are its processor time, which other programs disturb less. */
+	bool cpu_time;
 };
 
 /* Times of one run; arrays are the caller's, or NULL: not wanted. */

@@ -16,16 +16,17 @@
 #define GAIN		0.98		/* a choice has to be this much faster */
 #define SECOND		1000000000ULL
 
-static uint32_t rounds_for(const struct tune_variant *v)
+static uint32_t rounds_for(const struct tuner *t)
 {
-	uint64_t ns = v->runs ? v->run_ns[v->runs - 1] : ROUND_NS, n = ROUND_NS / (ns + 1);
+	uint64_t n = ROUND_NS / (t->run_ns + 1);
 
 	return n < 3 ? 3 : n > 20 ? 20 : (uint32_t)n;
 }
 
-static bool late(const struct tuner *t)
+/* For one more variant beside one that is open. */
+static bool time_for_try(const struct tuner *t)
 {
-	return now_ns() > t->deadline;
+	return tune_time_for(t, 1, 2 * rounds_for(t) + 1);
 }
 
 /* One variant in which every operator that has a try @k takes it. */
@@ -41,7 +42,7 @@ static bool measure_try(struct tuner *t, struct tune_variant *ref, uint32_t k, d
 		if (k < t->layers[i].try_count)
 			v.entries[i] = t->layers[i].tries[k];
 	ok = tune_variant_open(t, &v) &&
-	     tune_measure((struct tune_variant *[]){ ref, &v }, 2, rounds_for(ref));
+	     tune_measure((struct tune_variant *[]){ ref, &v }, 2, rounds_for(t));
 	for (i = 0; ok && i < t->count; i++) {
 		uint64_t a = tune_step_ns(ref, i, 1), b = tune_step_ns(&v, i, 1);
 
@@ -92,10 +93,14 @@ static bool tune_kind(struct tuner *t, enum tune_kind kind)
 			most = l->try_count;
 	}
 	tune_variant_init(t, &ref, TUNE_BEST);
-	ok = ok && (!most || late(t) || (tune_variant_open(t, &ref) &&
-					 tune_measure((struct tune_variant *[]){ &ref }, 1, 1)));
+	if (ok && most && !tune_time_for(t, 2, 2 * rounds_for(t) + 3)) {
+		leave_out(t, 0);
+		most = 0;
+	}
+	ok = ok && (!most || (tune_variant_open(t, &ref) &&
+			      tune_measure((struct tune_variant *[]){ &ref }, 1, 1)));
 	for (k = 0; ok && k < most; k++) {
-		if (late(t)) {
+		if (!time_for_try(t)) {
 			leave_out(t, k);
 			break;
 		}
@@ -117,11 +122,13 @@ static bool check_layers(struct tuner *t)
 	uint32_t i;
 	bool ok;
 
+	if (!tune_time_for(t, 2, 2 * rounds_for(t) + 4))
+		return true;
 	tune_variant_init(t, &own, TUNE_ALONE);
 	tune_variant_init(t, &best, TUNE_BEST);
 	ok = tune_variant_open(t, &own) && tune_variant_open(t, &best) &&
 	     tune_measure((struct tune_variant *[]){ &own, &best }, 2, 1) &&
-	     tune_measure((struct tune_variant *[]){ &own, &best }, 2, rounds_for(&own));
+	     tune_measure((struct tune_variant *[]){ &own, &best }, 2, rounds_for(t));
 	for (i = 0; ok && i < t->count; i++) {
 		struct tune_layer *l = &t->layers[i];
 		double a = (double)tune_step_ns(&own, i, 1), b = (double)tune_step_ns(&best, i, 1);
@@ -169,7 +176,7 @@ static bool measure_cut(struct tuner *t, struct tune_variant *ref, uint32_t leng
 		return true;
 	}
 	ok = tune_variant_open(t, &v) &&
-	     tune_measure((struct tune_variant *[]){ ref, &v }, 2, rounds_for(ref));
+	     tune_measure((struct tune_variant *[]){ ref, &v }, 2, rounds_for(t));
 	for (i = 0; ok && i < t->count; i++) {
 		uint64_t alone = 0, together;
 
@@ -248,122 +255,20 @@ static bool tune_chains(struct tuner *t)
 	struct tune_variant ref;
 	bool ok;
 
+	/* What takes how long alone is known if there was time to check it. */
 	for (i = 0; i < t->count; i++)
-		lines += t->layers[i].depth > 0;
-	if (!lines)
+		lines += t->layers[i].depth > 0 && t->layers[i].ns > 0;
+	if (!lines || !tune_time_for(t, 2, 2 * rounds_for(t) + 3))
 		return true;
 	tune_variant_init(t, &ref, TUNE_BEST);
 	ok = tune_variant_open(t, &ref) &&
 	     tune_measure((struct tune_variant *[]){ &ref }, 1, 1);
 	for (length = 2; length <= TUNE_CHAIN; length++)
-		for (offset = 0; ok && offset < length && !late(t); offset++)
+		for (offset = 0; ok && offset < length && time_for_try(t); offset++)
 			ok = measure_cut(t, &ref, length, offset);
 	tune_variant_close(&ref);
 	if (ok)
 		choose_cuts(t);
-	return ok;
-}
-
-/* ---- whole nets ---- */
-
-/* An entry that says nothing but what the planner does anyway is left out. */
-static void drop_empty(const struct tuner *t, struct tune_variant *v)
-{
-	uint32_t i;
-
-	for (i = 0; i < v->count; i++) {
-		const struct patcnn_tuning *e = &v->entries[i];
-
-		if (!e->algorithm && !e->tile_rows && !e->block && !e->band_rows &&
-		    (!e->fuse || (!t->layers[i].depth && t->layers[i].next == TUNE_NONE)))
-			v->entries[i].op = TUNE_NONE;
-	}
-}
-
-/* Pairs of runs are faster by this in the middle; the least times agree that it is faster. */
-#define MIDDLE		0.99
-#define NETS		3
-#define FEW_ROUNDS	7
-#define MOST_ROUNDS	41
-
-/* Of each set of operators that some net runs in one step, what is fastest in a whole net. */
-static void mix_nets(const struct tuner *t, struct tune_variant *const *v,
-		     struct tune_variant *mixed)
-{
-	uint32_t *set = tune_sets(t, v, NETS), i, k;
-	const char *algorithm;
-
-	for (i = 0; i < t->count; i++) {
-		uint64_t least = tune_set_ns(v[0], set, set[i], &algorithm) * 99 / 100;
-		uint32_t fastest = 0;
-
-		mixed->entries[i].op = TUNE_NONE;
-		for (k = 1; k < NETS; k++) {
-			uint64_t ns = tune_set_ns(v[k], set, set[i], &algorithm);
-
-			if (ns && ns < least) {
-				least = ns;
-				fastest = k;
-			}
-		}
-		for (k = 0; k < v[fastest]->count; k++)
-			if (v[fastest]->entries[k].op == i)
-				mixed->entries[i] = v[fastest]->entries[k];
-	}
-	free(set);
-}
-
-/* The net that is compared with the untuned one at last, in @mixed. */
-static bool make_mixed(struct tuner *t, struct tune_variant *untuned, struct tune_variant *mixed)
-{
-	struct tune_variant best, own_cuts, *v[NETS] = { untuned, &best, &own_cuts };
-	uint32_t i;
-	bool ok;
-
-	tune_variant_init(t, &best, TUNE_BEST);
-	tune_variant_init(t, &own_cuts, TUNE_BEST);
-	for (i = 0; i < t->count; i++)
-		own_cuts.entries[i].fuse = 0;
-	drop_empty(t, &best);
-	drop_empty(t, &own_cuts);
-	ok = tune_variant_open(t, &best) && tune_variant_open(t, &own_cuts) &&
-	     tune_measure(v, NETS, FEW_ROUNDS);
-	if (ok)
-		mix_nets(t, v, mixed);
-	tune_variant_close(&best);
-	tune_variant_close(&own_cuts);
-	return ok;
-}
-
-static bool finish(struct tuner *t, void **tuned, size_t *size)
-{
-	struct tune_variant untuned, mixed, *v[] = { &untuned, &mixed };
-	uint32_t rounds, count = 0;
-	bool ok, faster;
-
-	tune_variant_init(t, &untuned, TUNE_FREE);
-	tune_variant_init(t, &mixed, TUNE_FREE);
-	ok = tune_variant_open(t, &untuned) && make_mixed(t, &untuned, &mixed) &&
-	     tune_variant_open(t, &mixed);
-	/* Both from the start: what is compared is pairs of runs. */
-	untuned.runs = 0;
-	for (rounds = 0; ok && rounds < MOST_ROUNDS && (rounds < FEW_ROUNDS || !late(t)); rounds++)
-		ok = tune_measure(v, 2, 1);
-	if (ok) {
-		faster = tune_whole(&mixed, &untuned) <= MIDDLE &&
-			 tune_least(&mixed) <= tune_least(&untuned);
-		count = faster ? mixed.count : 0;
-		if (faster)
-			tune_report(t, &untuned, &mixed);
-		printf(faster ? "tuned: %.1f%% of the untuned net's time (%u runs each, in turn), %u choices stored\n" :
-		       "not tuned: what was found takes %.1f%% of the untuned net's time (%u runs each, in turn)\n",
-		       100 * tune_whole(&mixed, &untuned), mixed.runs, count);
-		*tuned = tune_store(t->file.blob, t->file.size, mixed.entries, count, size);
-	}
-	if (ok && t->left_out)
-		printf("%u choices were not measured for lack of time: --tune-budget\n", t->left_out);
-	tune_variant_close(&untuned);
-	tune_variant_close(&mixed);
 	return ok;
 }
 
@@ -375,7 +280,7 @@ static bool know_engine(struct tuner *t)
 	bool ok;
 
 	tune_variant_init(t, &v, TUNE_FREE);
-	ok = tune_variant_open(t, &v);
+	ok = tune_variant_open(t, &v) && tune_measure((struct tune_variant *[]){ &v }, 1, 1);
 	if (ok) {
 		t->host.threads = v.engine->workers;
 		t->host.isa = host_isa(v.engine->isa);
@@ -389,17 +294,40 @@ static bool know_engine(struct tuner *t)
 	return ok && t->host.isa;
 }
 
-static uint64_t after(uint64_t start, double seconds)
+/* What the last comparison takes at least, and checking each operator. */
+static uint64_t last_ns(const struct tuner *t)
 {
-	return start + (uint64_t)(seconds * (double)SECOND);
+	return TUNE_LAST_OPENS * t->open_ns + TUNE_LAST_RUNS * t->run_ns;
+}
+
+static uint64_t check_ns(const struct tuner *t)
+{
+	return 2 * t->open_ns + (2 * rounds_for(t) + 4) * t->run_ns;
+}
+
+/* Operators alone, then chains, each phase with its part of what @end leaves. */
+static bool search(struct tuner *t, uint64_t end)
+{
+	uint64_t now = now_ns(), keep = last_ns(t) + check_ns(t);
+	enum tune_kind kind;
+	bool ok = true;
+
+	t->deadline = end > keep + now ? now + (end - keep - now) * 7 / 10 : now;
+	for (kind = TUNE_ALGORITHM; ok && kind < TUNE_KINDS; kind++)
+		ok = tune_kind(t, kind);
+	t->deadline = end > last_ns(t) ? end - last_ns(t) : 0;
+	ok = ok && check_layers(t);
+	ok = ok && tune_chains(t);
+	if (ok)
+		tune_cache_write(t);
+	return ok;
 }
 
 bool tune_model(const void *blob, size_t size, const char *name, const struct tune_opts *opts,
 		void **tuned, size_t *tuned_size)
 {
 	struct tuner t = { .opts = opts };
-	uint64_t start = now_ns();
-	enum tune_kind kind;
+	uint64_t end = now_ns() + (uint64_t)(opts->budget * (double)SECOND);
 	void *copy;
 	bool ok;
 
@@ -407,17 +335,9 @@ bool tune_model(const void *blob, size_t size, const char *name, const struct tu
 	if (!model_file_from(&t.file, name, copy, size))
 		return false;
 	t.count = t.file.prog.operator_count;
-	ok = know_engine(&t) && tune_space_open(&t);
-	t.deadline = after(start, opts->budget * 0.55);
-	for (kind = TUNE_ALGORITHM; ok && kind < TUNE_KINDS; kind++)
-		ok = tune_kind(&t, kind);
-	ok = ok && check_layers(&t);
-	t.deadline = after(start, opts->budget * 0.8);
-	ok = ok && tune_chains(&t);
-	if (ok)
-		tune_cache_write(&t);
-	t.deadline = after(start, opts->budget);
-	ok = ok && finish(&t, tuned, tuned_size);
+	ok = know_engine(&t) && tune_space_open(&t) && search(&t, end);
+	t.deadline = end;
+	ok = ok && tune_finish(&t, tuned, tuned_size);
 	free(t.layers);
 	model_file_close(&t.file);
 	return ok;

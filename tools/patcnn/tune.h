@@ -5,6 +5,7 @@
 /*
  * Measuring what is fastest for each operator of a program, and storing it there (struct
  * patcnn_tuning). tune.c goes through the choices, tune_space.c knows which there are,
+ * tune_finish.c compares whole nets,
  * tune_measure.c runs variants of the program beside each other, tune_cache.c keeps what
  * was found, tune_program.c puts it into the program.
  */
@@ -15,7 +16,8 @@
 #define TUNE_BUDGET	60	/* seconds */
 #define TUNE_NONE	UINT32_MAX
 #define TUNE_CHAIN	4	/* longest chain tried */
-#define TUNE_TRIES	12	/* choices of one kind tried for one operator */
+#define TUNE_TRIES	16	/* choices of one kind tried for one operator */
+#define TUNE_ALGORITHMS	32	/* more than kernels have families */
 
 struct tune_opts {
 	struct engine_opts engine;
@@ -58,7 +60,9 @@ struct tuner {
 	struct tune_layer *layers;
 	uint32_t count;
 	uint64_t deadline;		/* of the phase, now_ns() */
+	uint64_t open_ns, run_ns;	/* setting a variant up, running it: lately, about */
 	uint32_t measured, left_out;	/* choices */
+	uint32_t algorithms;		/* bits of those that some operator has a choice of */
 };
 
 /* tune_space.c: lines of operators and choices; plans only, nothing runs. */
@@ -71,6 +75,7 @@ uint32_t tune_chain_first(const struct tuner *t, uint32_t op, uint32_t length);
 
 /* tune_measure.c */
 struct tune_variant {
+	struct tuner *tuner;
 	struct patcnn_tuning *entries;	/* [operators], sorted; those of op TUNE_NONE are left out */
 	uint32_t count;
 	struct model_file file;
@@ -84,9 +89,11 @@ struct tune_variant {
 
 /* The planner's choice, each operator alone, or as @t has found it to be best. */
 enum tune_entries { TUNE_FREE, TUNE_ALONE, TUNE_BEST };
-void tune_variant_init(const struct tuner *t, struct tune_variant *v, enum tune_entries entries);
+void tune_variant_init(struct tuner *t, struct tune_variant *v, enum tune_entries entries);
 bool tune_variant_open(struct tuner *t, struct tune_variant *v);
 void tune_variant_close(struct tune_variant *v);
+/* Whether so many variants can be set up, and so many runs done, before the deadline. */
+bool tune_time_for(const struct tuner *t, uint32_t opens, uint32_t runs);
 /* Run @n of them in turn, @rounds times. */
 bool tune_measure(struct tune_variant *const *v, uint32_t n, uint32_t rounds);
 /* Least time of the @count operators in line from @first on; 0 if no step is just these. */
@@ -96,9 +103,17 @@ double tune_whole(const struct tune_variant *v, const struct tune_variant *to);
 /* Least time of a run, ns. */
 uint64_t tune_least(const struct tune_variant *v);
 
+/* tune_finish.c: the net with the best of all layers against the untuned one. */
+bool tune_finish(struct tuner *t, void **tuned, size_t *size);
+/* What that takes at least. */
+#define TUNE_LAST_OPENS	6
+#define TUNE_LAST_RUNS	40
+
 /* tune_cache.c */
 void tune_cache_read(struct tuner *t);
 void tune_cache_write(const struct tuner *t);
+/* Whether anything came from there. */
+bool tune_cached(const struct tuner *t);
 
 /* tune_program.c: a copy of a program with @count entries; 64-byte aligned. */
 void *tune_store(const void *blob, size_t size, const struct patcnn_tuning *entries,

@@ -114,6 +114,20 @@ void tune_cache_read(struct tuner *t)
 	fclose(f);
 }
 
+bool tune_cached(const struct tuner *t)
+{
+	uint32_t i, n;
+
+	for (i = 0; i < t->count; i++) {
+		if (t->layers[i].cached)
+			return true;
+		for (n = 2; n <= TUNE_CHAIN; n++)
+			if (t->layers[i].chain[n] > 0)
+				return true;
+	}
+	return false;
+}
+
 static void write_line(FILE *f, uint64_t key, double ratio, const struct patcnn_tuning *b)
 {
 	fprintf(f, "%016" PRIx64 " %.3f %u %u %u %u %u\n", key, ratio, b->algorithm, b->tile_rows,

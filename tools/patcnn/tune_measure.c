@@ -10,11 +10,12 @@
 #include "tune.h"
 #include "util.h"
 
-void tune_variant_init(const struct tuner *t, struct tune_variant *v, enum tune_entries entries)
+void tune_variant_init(struct tuner *t, struct tune_variant *v, enum tune_entries entries)
 {
 	uint32_t i;
 
 	memset(v, 0, sizeof(*v));
+	v->tuner = t;
 	v->entries = xcalloc(t->count, sizeof(*v->entries));
 	v->count = t->count;
 	for (i = 0; i < t->count; i++) {
@@ -46,8 +47,19 @@ static void fill_inputs(struct engine *e)
 	}
 }
 
+static uint64_t lately(uint64_t old, uint64_t ns)
+{
+	return old ? (old + ns) / 2 : ns;
+}
+
+bool tune_time_for(const struct tuner *t, uint32_t opens, uint32_t runs)
+{
+	return now_ns() + opens * t->open_ns + runs * t->run_ns <= t->deadline;
+}
+
 bool tune_variant_open(struct tuner *t, struct tune_variant *v)
 {
+	uint64_t start = now_ns();
 	uint32_t i, n = 0;
 
 	for (i = 0; i < v->count; i++)
@@ -67,6 +79,7 @@ bool tune_variant_open(struct tuner *t, struct tune_variant *v)
 		return false;
 	fill_inputs(v->engine);
 	v->step_ns = xcalloc(v->engine->step_count, sizeof(*v->step_ns));
+	t->open_ns = lately(t->open_ns, now_ns() - start);
 	return true;
 }
 
@@ -83,11 +96,12 @@ void tune_variant_close(struct tune_variant *v)
 static bool run_once(struct tune_variant *v, bool count)
 {
 	const struct engine *e = v->engine;
-	uint64_t ns;
+	uint64_t start = now_ns(), ns;
 	uint32_t i;
 
 	if (!engine_run(v->engine, &ns))
 		return false;
+	v->tuner->run_ns = lately(v->tuner->run_ns, now_ns() - start);
 	if (!count)
 		return true;
 	for (i = 0; i < e->step_count; i++)

@@ -130,13 +130,19 @@ static uint64_t geometry(const struct pat_program *prog, uint32_t op)
 	return h;
 }
 
-/* Values of @kind that are tried, 0 at the end. Tiles: rows in the lower byte, then vectors. */
+/*
+ * Values of @kind that are tried, 0 at the end. They are more than kernels know now: what
+ * these do not know makes no other plan. Tiles: rows in the lower byte, then vectors.
+ */
+#define TILE_ROWS(v) \
+	(v) << 8 | 8, (v) << 8 | 7, (v) << 8 | 6, (v) << 8 | 4, (v) << 8 | 9, (v) << 8 | 10, \
+	(v) << 8 | 12, (v) << 8 | 5, (v) << 8 | 3, (v) << 8 | 2, (v) << 8 | 14, (v) << 8 | 1, \
+	(v) << 8 | 16
 static const uint16_t algorithms[] = {
 	1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 0
 };
 static const uint16_t tiles[] = {
-	0x108, 0x107, 0x106, 0x109, 0x104, 0x10a, 0x10c, 0x208, 0x207, 0x206, 0x204, 0x205,
-	0x203, 0x202, 0x304, 0x303, 0x302, 0x404, 0x403, 0x402, 0x105, 0x103, 0x102, 0x201, 0
+	TILE_ROWS(1), TILE_ROWS(2), TILE_ROWS(3), TILE_ROWS(4), TILE_ROWS(6), TILE_ROWS(8), 0
 };
 static const uint16_t blocks[] = { 16, 32, 64, 128, 256, 512, 1024, 0 };
 static const uint16_t rows[] = { 1, 2, 4, 7, 8, 12, 14, 16, 21, 24, 28, 32, 56, 0 };
@@ -164,52 +170,91 @@ static struct patcnn_tuning changed(const struct patcnn_tuning *from, enum tune_
 	return c;
 }
 
-bool tune_space_tries(struct tuner *t, enum tune_kind kind)
+/* Plans that were seen for an operator. */
+#define SEEN	(TUNE_TRIES + TUNE_ALGORITHMS + 1)
+struct seen {
+	struct pat_choice plans[SEEN];
+	uint32_t count;
+};
+
+/* Whether @c is another plan than those seen; it is one of them then. */
+static bool is_new(struct seen *s, const struct pat_choice *c)
+{
+	uint32_t k;
+
+	for (k = 0; k < s->count; k++)
+		if (same(c, &s->plans[k]))
+			return false;
+	if (s->count == SEEN)
+		return false;
+	s->plans[s->count++] = *c;
+	return true;
+}
+
+/*
+ * Plans the net with the value of @kind changed to @value, by @algorithm if that is not 0;
+ * what is new for an operator is one of its tries. Value 0 has been tried before.
+ */
+static bool try_value(struct tuner *t, enum tune_kind kind, uint16_t value, uint8_t algorithm,
+		      struct seen *seen)
 {
 	struct patcnn_tuning *entries = xcalloc(t->count, sizeof(*entries));
-	struct pat_choice (*seen)[TUNE_TRIES + 1] = xcalloc(t->count, sizeof(*seen));
 	struct pat_program prog;
 	struct pat_plan *plan;
-	const uint16_t *v;
-	uint32_t i, k;
+	uint32_t i;
 	bool ok;
 
 	for (i = 0; i < t->count; i++) {
-		t->layers[i].try_count = 0;
-		entries[i] = t->layers[i].best;
+		entries[i] = value ? changed(&t->layers[i].best, kind, value) : t->layers[i].best;
+		if (algorithm)
+			entries[i].algorithm = algorithm;
 	}
 	plan = plan_with(t, &prog, entries);
-	for (i = 0; plan && i < t->count; i++)
-		pat_plan_choice(plan, i, &seen[i][0]);
-	for (v = values[kind]; plan && *v; v++) {
-		free(plan);
-		for (i = 0; i < t->count; i++)
-			entries[i] = changed(&t->layers[i].best, kind, *v);
-		plan = plan_with(t, &prog, entries);
-		for (i = 0; plan && i < t->count; i++) {
-			struct tune_layer *l = &t->layers[i];
-			struct pat_choice c = { 0 };
+	for (i = 0; plan && i < t->count; i++) {
+		struct tune_layer *l = &t->layers[i];
+		struct pat_choice c = { 0 };
 
-			if (!pat_plan_choice(plan, i, &c) || !c.algo || l->try_count == TUNE_TRIES)
-				continue;
-			for (k = 0; k <= l->try_count && !same(&c, &seen[i][k]); k++)
-				;
-			if (k <= l->try_count)
-				continue;
-			l->tries[l->try_count++] = entries[i];
-			seen[i][l->try_count] = c;
-			/* Kernels of another shape are other kernels: what was kept is not for them. */
-			if (kind == TUNE_ALGORITHM && !l->cached) {
-				mix(&l->key, c.algo);
-				mix(&l->key, c.packed_bytes);
-				mix(&l->key, c.scratch_bytes);
-			}
+		if (!pat_plan_choice(plan, i, &c) || (value && !c.algo) ||
+		    (algorithm && c.algo != algorithm) || l->try_count == TUNE_TRIES ||
+		    !is_new(&seen[i], &c) || !value)
+			continue;
+		l->tries[l->try_count++] = entries[i];
+		if (kind == TUNE_ALGORITHM)
+			t->algorithms |= 1U << c.algo % 32;
+		/* Kernels of another shape are other kernels: what was kept is not for them. */
+		if (kind == TUNE_ALGORITHM && !l->cached) {
+			mix(&l->key, c.algo);
+			mix(&l->key, c.packed_bytes);
+			mix(&l->key, c.scratch_bytes);
 		}
 	}
 	ok = plan;
-	free(seen);
 	free(entries);
 	free(plan);
+	return ok;
+}
+
+bool tune_space_tries(struct tuner *t, enum tune_kind kind)
+{
+	struct seen *seen = xcalloc(t->count, sizeof(*seen));
+	const uint16_t *v;
+	uint32_t i, a;
+	bool ok;
+
+	for (i = 0; i < t->count; i++)
+		t->layers[i].try_count = 0;
+	ok = try_value(t, kind, 0, 0, seen);
+	for (v = values[kind]; ok && *v; v++)
+		ok = try_value(t, kind, *v, 0, seen);
+	/* An algorithm that lost may win with other tiles. */
+	for (a = 1; kind == TUNE_TILE && ok && a < TUNE_ALGORITHMS; a++) {
+		if (!(t->algorithms >> a & 1))
+			continue;
+		ok = try_value(t, kind, 0, (uint8_t)a, seen);
+		for (v = values[kind]; ok && *v; v++)
+			ok = try_value(t, kind, *v, (uint8_t)a, seen);
+	}
+	free(seen);
 	return ok;
 }
 
