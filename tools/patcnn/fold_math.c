@@ -96,8 +96,12 @@ static int64_t int_binary(enum op op, bool fmod_sign, int64_t x, int64_t y)
 		return x == y;
 	case OP_Greater:
 		return x > y;
+	case OP_GreaterOrEqual:
+		return x >= y;
 	case OP_Less:
 		return x < y;
+	case OP_LessOrEqual:
+		return x <= y;
 	case OP_And:
 		return x && y;
 	case OP_Or:
@@ -130,6 +134,10 @@ static double float_binary(enum op op, double x, double y)
 		return x == y;
 	case OP_Greater:
 		return x > y;
+	case OP_GreaterOrEqual:
+		return x >= y;
+	case OP_LessOrEqual:
+		return x <= y;
 	default:
 		return x < y;
 	}

@@ -53,6 +53,16 @@ int infer_same(struct graph *g, struct node *n)
 	return 1;
 }
 
+int infer_gelu(struct graph *g, struct node *n)
+{
+	if (strcmp(attr_str(n, "approximate", "none"), "none") != 0) {
+		issue(g, n, "approximate", "'%s' is not supported",
+		      attr_str(n, "approximate", "none"));
+		return 0;
+	}
+	return infer_same(g, n);
+}
+
 int infer_dropout(struct graph *g, struct node *n)
 {
 	double training, ratio = 0.5;
@@ -128,7 +138,8 @@ int infer_broadcast(struct graph *g, struct node *n)
 	}
 	n->out[0]->shape = s;
 	n->out[0]->dtype = v->dtype;
-	if (n->op == OP_Equal || n->op == OP_Greater || n->op == OP_Less)
+	if (n->op == OP_Equal || n->op == OP_Greater || n->op == OP_Less ||
+	    n->op == OP_GreaterOrEqual || n->op == OP_LessOrEqual)
 		n->out[0]->dtype = ONNX_BOOL;
 	return 1;
 }

@@ -19,6 +19,7 @@ int infer_constant_of_shape(struct graph *g, struct node *n);
 int infer_conv(struct graph *g, struct node *n);
 int infer_conv_transpose(struct graph *g, struct node *n);
 int infer_depth_to_space(struct graph *g, struct node *n);
+int infer_gelu(struct graph *g, struct node *n);
 int infer_dropout(struct graph *g, struct node *n);
 int infer_expand(struct graph *g, struct node *n);
 int infer_flatten(struct graph *g, struct node *n);

@@ -254,7 +254,9 @@ static const char *node_label(struct reader *r, const Onnx__NodeProto *p, size_t
 static void read_node(struct reader *r, const Onnx__NodeProto *p, size_t index)
 {
 	const char *type = p->op_type ? p->op_type : "";
-	bool standard = !p->domain || !*p->domain || !strcmp(p->domain, "ai.onnx");
+	/* A later standard operator, by the name that optimisers gave it first. */
+	bool gelu = p->domain && !strcmp(p->domain, "com.microsoft") && !strcmp(type, "Gelu");
+	bool standard = gelu || !p->domain || !*p->domain || !strcmp(p->domain, "ai.onnx");
 	struct node *n;
 	size_t i;
 

@@ -35,11 +35,12 @@
 	X(Flatten, flatten, reshape, reshape) \
 	X(Floor, same, unary, 0) \
 	X(Gather, gather, gather, 0) \
-	X(Gelu, same, 0, unary) \
+	X(Gelu, gelu, 0, unary) \
 	X(Gemm, gemm, 0, gemm) \
 	X(GlobalAveragePool, global_pool, 0, reduce) \
 	X(GlobalMaxPool, global_pool, 0, reduce) \
 	X(Greater, broadcast, binary, 0) \
+	X(GreaterOrEqual, broadcast, binary, 0) \
 	X(HardSigmoid, same, 0, unary) \
 	X(HardSwish, same, 0, unary) \
 	X(Identity, same, identity, 0) \
@@ -47,6 +48,7 @@
 	X(LayerNormalization, layer_norm, 0, layer_norm) \
 	X(LeakyRelu, same, 0, unary) \
 	X(Less, broadcast, binary, 0) \
+	X(LessOrEqual, broadcast, binary, 0) \
 	X(Log, same, unary, unary) \
 	X(LogSoftmax, same, 0, 0) \
 	X(LRN, same, 0, 0) \

@@ -294,10 +294,10 @@ static bool know_engine(struct tuner *t)
 	return ok && t->host.isa;
 }
 
-/* What the last comparison takes at least, and checking each operator. */
+/* For the last comparison, should it take longer than it would now, and to check operators. */
 static uint64_t last_ns(const struct tuner *t)
 {
-	return TUNE_LAST_OPENS * t->open_ns + TUNE_LAST_RUNS * t->run_ns;
+	return 3 * (TUNE_LAST_OPENS * t->open_ns + TUNE_LAST_RUNS * t->run_ns) / 2;
 }
 
 static uint64_t check_ns(const struct tuner *t)
@@ -312,7 +312,7 @@ static bool search(struct tuner *t, uint64_t end)
 	enum tune_kind kind;
 	bool ok = true;
 
-	t->deadline = end > keep + now ? now + (end - keep - now) * 7 / 10 : now;
+	t->deadline = end > keep + now ? now + (end - keep - now) * 8 / 10 : now;
 	for (kind = TUNE_ALGORITHM; ok && kind < TUNE_KINDS; kind++)
 		ok = tune_kind(t, kind);
 	t->deadline = end > last_ns(t) ? end - last_ns(t) : 0;
@@ -328,16 +328,26 @@ bool tune_model(const void *blob, size_t size, const char *name, const struct tu
 {
 	struct tuner t = { .opts = opts };
 	uint64_t end = now_ns() + (uint64_t)(opts->budget * (double)SECOND);
+	size_t copy_size;
 	void *copy;
 	bool ok;
 
-	copy = tune_store(blob, size, NULL, 0, &size);
-	if (!model_file_from(&t.file, name, copy, size))
+	copy = tune_store(blob, size, NULL, 0, &copy_size);
+	if (!model_file_from(&t.file, name, copy, copy_size))
 		return false;
 	t.count = t.file.prog.operator_count;
 	ok = know_engine(&t) && tune_space_open(&t) && search(&t, end);
 	t.deadline = end;
-	ok = ok && tune_finish(&t, tuned, tuned_size);
+	ok = ok && tune_finish(&t);
+	if (ok && t.stored) {
+		*tuned = t.stored;
+		*tuned_size = t.stored_size;
+	} else if (ok) {
+		/* To the byte: nothing about it can be slower. */
+		*tuned = xcalloc(size, 1);
+		memcpy(*tuned, blob, size);
+		*tuned_size = size;
+	}
 	free(t.layers);
 	model_file_close(&t.file);
 	return ok;

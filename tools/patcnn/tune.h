@@ -62,6 +62,8 @@ struct tuner {
 	uint64_t deadline;		/* of the phase, now_ns() */
 	uint64_t open_ns, run_ns;	/* setting a variant up, running it: lately, about */
 	uint32_t measured, left_out;	/* choices */
+	void *stored;			/* the tuned program, if there is one */
+	size_t stored_size;
 	uint32_t algorithms;		/* bits of those that some operator has a choice of */
 };
 
@@ -104,10 +106,10 @@ double tune_whole(const struct tune_variant *v, const struct tune_variant *to);
 uint64_t tune_least(const struct tune_variant *v);
 
 /* tune_finish.c: the net with the best of all layers against the untuned one. */
-bool tune_finish(struct tuner *t, void **tuned, size_t *size);
+bool tune_finish(struct tuner *t);
 /* What that takes at least. */
 #define TUNE_LAST_OPENS	6
-#define TUNE_LAST_RUNS	40
+#define TUNE_LAST_RUNS	25
 
 /* tune_cache.c */
 void tune_cache_read(struct tuner *t);

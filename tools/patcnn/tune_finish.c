@@ -27,8 +27,9 @@ static void drop_empty(const struct tuner *t, struct tune_variant *v)
 /* Pairs of runs are faster by this in the middle; the least times agree that it is faster. */
 #define MIDDLE		0.99
 #define NETS		3
-#define LEAST_ROUNDS	5
-#define MIX_ROUNDS	3
+/* Together TUNE_LAST_RUNS, each comparison with a run of each net before it. */
+#define LEAST_ROUNDS	3
+#define MIX_ROUNDS	2
 #define MOST_ROUNDS	31
 #define MOST_NS		1000000000ULL	/* of runs of the two, for more rounds than that */
 
@@ -75,7 +76,7 @@ static bool make_mixed(struct tuner *t, struct tune_variant *untuned, struct tun
 	ok = tune_variant_open(t, &best) && tune_variant_open(t, &own_cuts) &&
 	     tune_measure(v, NETS, MIX_ROUNDS);
 	/* The other comparisons have their time still: more rounds if there is more. */
-	while (ok && rounds++ < MIX_ROUNDS &&
+	while (ok && rounds++ < 2 * MIX_ROUNDS &&
 	       tune_time_for(t, TUNE_LAST_OPENS - NETS, 5 * LEAST_ROUNDS))
 		ok = tune_measure(v, NETS, 1);
 	if (ok)
@@ -169,7 +170,7 @@ static void say(const struct tuner *t, const struct sitting *s, uint32_t count)
 		       100 * s[0].middle, s[0].runs);
 }
 
-bool tune_finish(struct tuner *t, void **tuned, size_t *size)
+bool tune_finish(struct tuner *t)
 {
 	struct sitting s[2] = { { .runs = 0 } };
 	struct tune_variant untuned, mixed;
@@ -193,10 +194,9 @@ bool tune_finish(struct tuner *t, void **tuned, size_t *size)
 		if (ok)
 			say(t, s, count);
 	}
-	if (!faster(&s[0]) || !faster(&s[1]) || !s[1].runs)
-		count = 0;
-	if (ok)
-		*tuned = tune_store(t->file.blob, t->file.size, mixed.entries, count, size);
+	if (ok && count && faster(&s[0]) && faster(&s[1]))
+		t->stored = tune_store(t->file.blob, t->file.size, mixed.entries, count,
+				       &t->stored_size);
 	if (ok && t->left_out)
 		printf("%u choices were not measured for lack of time: --tune-budget\n",
 		       t->left_out);

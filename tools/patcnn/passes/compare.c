@@ -5,6 +5,7 @@
  *
  *	a == b:  max(0, 1 - HUGE * |a - b|)
  *	a > b:   min(1, max(0, HUGE * (a - b)))
+ *	a >= b:  1 - (b > a)
  *
  * HUGE times the smallest difference that does not underflow is more than 1.
  */
@@ -72,6 +73,14 @@ bool expand_compare(struct graph *g, struct node *n)
 			return false;
 		v = n->op == OP_Greater ? difference(g, n, a, b) : difference(g, n, b, a);
 		replace_node(n, clipped(g, n, scaled(g, n, v, HUGE_FACTOR)));
+		return true;
+	case OP_GreaterOrEqual:
+	case OP_LessOrEqual:
+		if (!floats(a) || !floats(b))
+			return false;
+		v = n->op == OP_LessOrEqual ? difference(g, n, a, b) : difference(g, n, b, a);
+		v = clipped(g, n, scaled(g, n, v, HUGE_FACTOR));
+		replace_node(n, negated(g, n, v));
 		return true;
 	default:
 		return false;
