@@ -51,6 +51,8 @@ struct arguments {
 	const char *out;
 	struct tune_opts tune_opts;
 	bool tune;
+	/** @tunes: an option is given that only says how to tune. */
+	bool tunes;
 	bool check;
 	bool verbose;
 	/** @labels: read from a file; opts points to it. */
@@ -200,6 +202,11 @@ static bool take_option(struct arguments *a, int c)
 		return o->n_mean;
 	case OPT_SCALE:
 		o->n_scale = parse_floats("--scale", optarg, a->scale, MAX_CHANNELS);
+		for (size = 0; size < o->n_scale; size++)
+			if (a->scale[size] == 0) {
+				complain("--scale: 0 would leave nothing of the input");
+				return false;
+			}
 		return o->n_scale;
 	case OPT_OUTPUTS:
 		return parse_outputs(a, optarg);
@@ -218,11 +225,14 @@ static bool take_option(struct arguments *a, int c)
 		a->tune = true;
 		return true;
 	case OPT_TUNE_BUDGET:
+		a->tunes = true;
 		return parse_seconds("--tune-budget", optarg, &a->tune_opts.budget);
 	case OPT_NO_TUNE_CACHE:
+		a->tunes = true;
 		a->tune_opts.no_cache = true;
 		return true;
 	default:
+		a->tunes = true;
 		return engine_option(c, optarg, &a->tune_opts.engine) > 0;
 	}
 }
@@ -263,6 +273,10 @@ static int parse_arguments(struct arguments *a, int argc, char **argv)
 	}
 	if (optind + 1 != argc || (!a->out && !a->check)) {
 		complain("compile wants one ONNX file and -o FILE (or --check); see --help");
+		return STATUS_USAGE;
+	}
+	if (a->tunes && !a->tune) {
+		complain("what to tune on and for how long wants --tune");
 		return STATUS_USAGE;
 	}
 	a->in = argv[optind];
@@ -357,7 +371,7 @@ static void print_issues(const struct arguments *a, struct compile_result *r, co
 	const struct issue *i;
 	char *cut;
 
-	complain("%s: not supported:", a->in);
+	complain("%s: cannot be compiled:", a->in);
 	compile_print_issues(r, stderr);
 	for (i = r->graph.issues; i && !*i->node; i = i->next)
 		;

@@ -49,6 +49,8 @@ struct arguments {
 	unsigned int entries;
 	unsigned int patterns;
 	bool any_centre;
+	bool patterns_given;
+	bool keep_given;
 	bool report;
 	const char *in;
 	const char *out;
@@ -198,6 +200,7 @@ static bool take_option(struct arguments *a, int c)
 	case OPT_PATTERN:
 		return parse_pattern(a, optarg);
 	case OPT_PATTERNS:
+		a->patterns_given = true;
 		return parse_u32("--patterns", optarg, 1, PRUNE_MAX_PATTERNS, &a->patterns);
 	case OPT_ANY_CENTRE:
 		a->any_centre = true;
@@ -212,6 +215,7 @@ static bool take_option(struct arguments *a, int c)
 		a->rule.keep = keep;
 		return true;
 	case OPT_KEEP:
+		a->keep_given = true;
 		return parse_number("--keep", optarg, 0, 1, &a->rule.keep);
 	case OPT_NM:
 		return parse_nm(optarg, &a->rule);
@@ -225,6 +229,33 @@ static bool take_option(struct arguments *a, int c)
 	default:
 		return false;
 	}
+}
+
+static bool prunes(const struct prune_rule *r)
+{
+	return r->pattern || r->connectivity || r->block_out || r->m || r->unstructured > 0;
+}
+
+/* An option that changes nothing was meant to. */
+static bool rules_ok(const struct arguments *a)
+{
+	bool pattern = a->rule.pattern, kernels = pattern || a->rule.connectivity > 0;
+	unsigned int i;
+
+	for (i = 0; i < a->n_overrides; i++)
+		pattern = pattern || a->overrides[i].rule.pattern;
+	if ((a->patterns_given || a->any_centre) && !pattern)
+		complain("%s wants a rule with patterns: --pattern 4of9",
+			 a->any_centre ? "--any-centre" : "--patterns");
+	else if (a->rule.group > 1 && !kernels)
+		complain("--group wants --pattern or --connectivity: groups share channels and patterns");
+	else if (a->keep_given && !a->rule.block_out)
+		complain("--keep wants --block: it is the share of block positions kept");
+	else if (a->out && !prunes(&a->rule) && !a->n_overrides)
+		complain("prune wants a rule, such as --pattern 4of9; see --help");
+	else
+		return true;
+	return false;
 }
 
 /* Return: an exit status, or -1 to go on. */
@@ -264,7 +295,7 @@ static int parse_arguments(struct arguments *a, int argc, char **argv)
 		return STATUS_USAGE;
 	}
 	a->in = argv[optind];
-	return -1;
+	return rules_ok(a) ? -1 : STATUS_USAGE;
 }
 
 /* What of the general rule applies to a layer of this shape. */

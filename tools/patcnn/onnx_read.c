@@ -410,6 +410,6 @@ void onnx_read(struct graph *g, const void *bytes, size_t size, const struct rea
 	else
 		for (i = 0; i < p->n_output; i++)
 			add_output(&r, p->output[i]->name);
-	if (!g->n_outputs)
+	if (!g->n_outputs && !opts->n_outputs)
 		issue(g, NULL, "", "the model has no output");
 }
