@@ -33,12 +33,17 @@ static bool pointwise(const struct pat_conv *c)
 	       !c->pad_top && !c->pad_left;
 }
 
-/* tmpl_flat.h: what is computed behind the rows costs less than packing and unpacking */
+/*
+ * tmpl_flat.h: what is computed behind the rows costs less than packing and unpacking.
+ * Residuals are fetched in time where there are more products to hide that.
+ */
 static bool in_rows(const struct pat_conv_isa *isa, const struct pat_conv *c, u32 size)
 {
+	u32 most = isa->vl == 16 && c->has_res ? 95 : isa->vl == 16 ? 190 : 150;
+
 	return pat_in_rows(c) &&
 	       (u64)c->in.c * size * PAT_GEMM_T / 2 * (c->out.pitch - c->out.w) <
-	       c->out.w * (isa->vl == 16 ? 190ULL : 150ULL);
+	       (u64)c->out.w * most;
 }
 
 int pat_gemm_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
@@ -66,6 +71,10 @@ int pat_gemm_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 		  pat_div_up(pixels, vl) * size;
 	/* a strip's block of taps fills the first-level cache */
 	k->block = t->block ? t->block : t->l1_bytes * 3 / 4 / (PAT_GEMM_T * vl * 4);
+	/* where sums would leave that cache, taps in the second-level one cost less */
+	if (!t->block && 4ULL * k->units * (PAT_GEMM_T * size + 1) * vl > 2 * t->l1_bytes &&
+	    4ULL * strip_floats(vl, taps) <= t->l2_bytes / 16)
+		k->block = taps;
 	k->block = pat_min(pat_max(k->block, 16), taps);
 	if (k->direct == PAT_IN_ROWS) {
 		k->block = taps;
@@ -76,7 +85,7 @@ int pat_gemm_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 	/* weights from beyond the second-level cache serve several strips */
 	k->batch = weights * 4 > t->l2_bytes / 2 ? 4 : 1;
 	/* so that rows of output that go far away are long, and fetched ahead by the processor */
-	if (k->blocks == 1 && 4ULL * c->out.plane * c->out.c > t->l2_bytes / 2)
+	if (k->direct == PAT_IN_ROWS && 4ULL * c->out.plane * c->out.c > t->l2_bytes / 2)
 		k->batch = pat_max(k->batch, pat_min(t->l2_bytes / 4 / (strip_floats(vl, taps) * 4), 64));
 	k->batch = pat_min(k->batch, pat_div_up(pixels, PAT_GEMM_T * vl));
 

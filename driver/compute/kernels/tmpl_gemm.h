@@ -84,14 +84,90 @@ typedef float vg;
 #define vg_fma(s, p, c)		((void)(s), (void)(p), (c))
 #endif
 
-/* acc[g * T + t] += x[k][t] * w[k][g] for all k, and likewise the pixel beyond */
-PAT_INLINE vg gemm_core(vf *acc, vg last, const struct gemm_job *j, const int T,
-			const bool TAIL)
+#if PAT_REGS >= 32
+
+/* acc[g * T + t] += x[t] * w[g], and likewise the pixel beyond */
+PAT_INLINE vg gemm_tap(vf *acc, vg last, const float *x, const float *w, const float *tail,
+		       const int T, const bool TAIL)
 {
+	vf xv[GEMM_T];
+
+	PAT_UNROLL
+	for (int t = 0; t < T; t++) {
+		xv[t] = v_load(x + t * PAT_VL);
+		v_keep(xv[t]);
+	}
+	PAT_UNROLL
+	for (int g = 0; g < GEMM_G; g++) {
+		vf wv = v_set1(w[g]);
+
+		PAT_UNROLL
+		for (int t = 0; t < T; t++)
+			acc[g * T + t] = v_fma(wv, xv[t], acc[g * T + t]);
+	}
+	return TAIL ? vg_fma(*tail, w, last) : last;
+}
+
+/*
+ * All taps. What is written, and added, behind them comes from far away: its lines are
+ * fetched on the way, some for each eighth of the taps, for a processor waits for few at a time.
+ */
+PAT_INLINE vg gemm_core(vf *acc, vg last, const struct gemm_job *j, const float *out,
+			const float *res, const int T, const bool TAIL)
+{
+	const struct pat_conv *c = &j->k->conv;
 	const float *x = j->x, *w = j->w, *tail = j->tail, *next = j->next;
+	const u32 lines = j->last ? j->strip->lines : 0;
+	const u64 next_step = j->next_step;
+	u32 left = j->taps & ~1U;
+
+	if (j->taps & 1) {
+		last = gemm_tap(acc, last, x, w, tail++, T, TAIL);
+		x += GEMM_T * PAT_VL;
+		w += GEMM_G;
+	}
+	for (u32 i = GEMM_G; i; i--) {
+		const u32 end = left / i * (i - 1) & ~1U;
+
+		for (u32 l = 0; l < lines; l++)
+			pat_prefetchw(out + l * 16);
+		out += c->out.plane;
+		for (u32 l = 0; j->res && l < lines; l++)
+			pat_prefetch(res + l * 16);
+		res += c->res.plane;
+		for (; left > end; left -= 2) {
+			pat_prefetch(w + 64 * GEMM_G);
+			last = gemm_tap(acc, last, x, w, tail, T, TAIL);
+			/* strips of planes that nothing else would fetch in time */
+			if (next_step) {
+				pat_prefetch(next);
+				pat_prefetch(next + next_step);
+				next += 2 * next_step;
+			}
+			last = gemm_tap(acc, last, x + GEMM_T * PAT_VL, w + GEMM_G, tail + 1, T,
+					TAIL);
+			x += 2 * GEMM_T * PAT_VL;
+			w += 2 * GEMM_G;
+			tail += 2;
+		}
+	}
+	return last;
+}
+
+#else
+
+/* likewise: more than a step at a time would not stay in the registers */
+PAT_INLINE vg gemm_core(vf *acc, vg last, const struct gemm_job *j, const float *out,
+			const float *res, const int T, const bool TAIL)
+{
+	const float *x = j->x, *w = j->w, *next = j->next;
 	u64 next_step = j->next_step;
 	u32 taps = j->taps;
 
+	(void)res;
+	for (int i = 0; j->last && i < GEMM_G; i++, out += j->k->conv.out.plane)
+		for (u32 l = 0; l < j->strip->lines; l++)
+			pat_prefetchw(out + l * 16);
 	for (u32 n = 0; n < taps; n++, x += GEMM_T * PAT_VL, w += GEMM_G) {
 		vf xv[GEMM_T];
 
@@ -113,10 +189,12 @@ PAT_INLINE vg gemm_core(vf *acc, vg last, const struct gemm_job *j, const int T,
 				acc[g * T + t] = v_fma(wv, xv[t], acc[g * T + t]);
 		}
 		if (TAIL)
-			last = vg_fma(tail[n], w, last);
+			last = vg_fma(j->tail[n], w, last);
 	}
 	return last;
 }
+
+#endif
 
 PAT_INLINE void gemm_put(float *p, u32 mask, vf v)
 {
@@ -230,8 +308,10 @@ PAT_INLINE void gemm_finish(const struct gemm_job *j, vf *acc, u32 f0, u32 n, co
 
 PAT_INLINE void gemm_tile(const struct gemm_job *j, u32 g, const int T, const bool TAIL)
 {
+	const struct pat_conv *c = &j->k->conv;
 	float *part = j->partial;
-	u32 f0 = g * GEMM_G, n = pat_min(GEMM_G, j->k->conv.out.c - f0);
+	u32 f0 = g * GEMM_G, n = pat_min(GEMM_G, c->out.c - f0);
+	const float *out = j->x, *res = j->x;
 	vf acc[GEMM_T * GEMM_G];
 	vg last = vg_zero();
 
@@ -249,14 +329,11 @@ PAT_INLINE void gemm_tile(const struct gemm_job *j, u32 g, const int T, const bo
 			last = vg_load(part + T * GEMM_G * PAT_VL);
 	}
 	if (j->last) {
-		/* lines to be written come from far away */
-		const float *o = j->out + (u64)f0 * j->k->conv.out.plane + j->strip->seg[0].out;
-
-		for (u32 i = 0; i < n; i++, o += j->k->conv.out.plane)
-			for (u32 l = 0; l < j->strip->lines; l++)
-				pat_prefetchw(o + l * 16);
+		out = j->out + (u64)f0 * c->out.plane + j->strip->seg[0].out;
+		if (j->res)
+			res = j->res + (u64)f0 * c->res.plane + j->strip->seg[0].res;
 	}
-	last = gemm_core(acc, last, j, T, TAIL);
+	last = gemm_core(acc, last, j, out, res, T, TAIL);
 	if (!j->last) {
 		PAT_UNROLL
 		for (int i = 0; i < T * GEMM_G; i++)
