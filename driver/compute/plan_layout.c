@@ -180,6 +180,21 @@ static void view_slice(struct pat_builder *b, const struct patcnn_operator *op)
 	make_part(b, op->output, in, p->start[axis] * axis_stride(t, axis, maps[in].padded));
 }
 
+/* The tensor that @tensor is a reshape of, where that is the same memory without gaps. */
+static u32 reshape_of(const struct pat_builder *b, u32 tensor)
+{
+	const struct patcnn_tensor *t = b->prog->tensors;
+	const struct pat_map *maps = b->plan->maps;
+	u32 parent;
+
+	for (; (parent = maps[tensor].parent) != PAT_NONE; tensor = parent)
+		if (maps[tensor].parent_off || maps[parent].padded ||
+		    (u64)t[tensor].c * t[tensor].h * t[tensor].w !=
+		    (u64)t[parent].c * t[parent].h * t[parent].w)
+			break;
+	return tensor;
+}
+
 static void place_operands(struct pat_builder *b, const struct patcnn_operator *op)
 {
 	const struct patcnn_tensor *out = pat_output(b->prog, op);
@@ -193,11 +208,12 @@ static void place_operands(struct pat_builder *b, const struct patcnn_operator *
 	for (i = 0; i < op->operand_count; i++) {
 		u32 t = b->prog->operands[op->operand_first + i];
 		const struct patcnn_tensor *in = &b->prog->tensors[t];
+		u32 root = padded ? t : reshape_of(b, t);
 
-		if (in->role == PATCNN_ROLE_INTERMEDIATE && maps[t].parent == PAT_NONE &&
-		    maps[t].padded == padded && in->axis_h == out->axis_h &&
-		    in->axis_w == out->axis_w)
-			make_part(b, t, op->output, at * stride);
+		if (b->prog->tensors[root].role == PATCNN_ROLE_INTERMEDIATE &&
+		    maps[root].parent == PAT_NONE && maps[root].padded == padded &&
+		    (root != t || (in->axis_h == out->axis_h && in->axis_w == out->axis_w)))
+			make_part(b, root, op->output, at * stride);
 		at += in->shape[axis];
 	}
 }

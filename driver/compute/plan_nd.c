@@ -191,6 +191,16 @@ int pat_plan_copy(struct pat_builder *b, u32 tensor)
 	return 0;
 }
 
+/* Whether @tensor lies at @off of @whole, as a part of it or of its parts. */
+static bool lies_at(const struct pat_map *maps, u32 tensor, u32 whole, u32 off)
+{
+	u64 at = 0;
+
+	for (; tensor != PAT_NONE && tensor != whole; tensor = maps[tensor].parent)
+		at += maps[tensor].parent_off;
+	return tensor == whole && at == off;
+}
+
 int pat_plan_concat(struct pat_builder *b, const struct patcnn_operator *op)
 {
 	const struct pat_map *maps = b->plan->maps;
@@ -206,7 +216,7 @@ int pat_plan_concat(struct pat_builder *b, const struct patcnn_operator *op)
 
 		at += in->shape[axis];
 		/* In place, unless it is there a second time at another offset. */
-		if (maps[tensor].parent == op->output && maps[tensor].parent_off == off) {
+		if (lies_at(maps, tensor, op->output, off)) {
 			pat_use(b, &unused, tensor, false);
 			continue;
 		}

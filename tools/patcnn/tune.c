@@ -308,14 +308,16 @@ static uint64_t check_ns(const struct tuner *t)
 /* Operators alone, then chains, each phase with its part of what @end leaves. */
 static bool search(struct tuner *t, uint64_t end)
 {
-	uint64_t now = now_ns(), keep = last_ns(t) + check_ns(t);
+	uint64_t now = now_ns(), left = end > now ? end - now : 0;
+	uint64_t keep = last_ns(t) + check_ns(t);
 	enum tune_kind kind;
 	bool ok = true;
 
-	t->deadline = end > keep + now ? now + (end - keep - now) * 8 / 10 : now;
+	/* Estimates of a busy machine may be far too long: some of the time in any case. */
+	t->deadline = now + (keep < left / 2 ? (left - keep) * 8 / 10 : left * 4 / 10);
 	for (kind = TUNE_ALGORITHM; ok && kind < TUNE_KINDS; kind++)
 		ok = tune_kind(t, kind);
-	t->deadline = end > last_ns(t) ? end - last_ns(t) : 0;
+	t->deadline = now + (last_ns(t) < left / 2 ? left - last_ns(t) : left / 2);
 	ok = ok && check_layers(t);
 	ok = ok && tune_chains(t);
 	if (ok)

@@ -64,6 +64,7 @@ struct tuner {
 	uint32_t measured, left_out;	/* choices */
 	void *stored;			/* the tuned program, if there is one */
 	size_t stored_size;
+	bool late;			/* the last comparison had no time */
 	uint32_t algorithms;		/* bits of those that some operator has a choice of */
 };
 

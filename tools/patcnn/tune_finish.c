@@ -60,6 +60,27 @@ static void mix_nets(const struct tuner *t, struct tune_variant *const *v,
 	free(set);
 }
 
+/* What has no time any more fails, and @t->late says that this is why. */
+static bool in_time(struct tuner *t)
+{
+	t->late = t->late || now_ns() > t->deadline;
+	return !t->late;
+}
+
+static bool open_in_time(struct tuner *t, struct tune_variant *v)
+{
+	return in_time(t) && tune_variant_open(t, v);
+}
+
+static bool measure_in_time(struct tuner *t, struct tune_variant *const *v, uint32_t n,
+			    uint32_t rounds)
+{
+	while (rounds--)
+		if (!in_time(t) || !tune_measure(v, n, 1))
+			return false;
+	return true;
+}
+
 /* The net that is compared with the untuned one at last, in @mixed. */
 static bool make_mixed(struct tuner *t, struct tune_variant *untuned, struct tune_variant *mixed)
 {
@@ -73,8 +94,8 @@ static bool make_mixed(struct tuner *t, struct tune_variant *untuned, struct tun
 		own_cuts.entries[i].fuse = 0;
 	drop_empty(t, &best);
 	drop_empty(t, &own_cuts);
-	ok = tune_variant_open(t, &best) && tune_variant_open(t, &own_cuts) &&
-	     tune_measure(v, NETS, MIX_ROUNDS);
+	ok = open_in_time(t, &best) && open_in_time(t, &own_cuts) &&
+	     measure_in_time(t, v, NETS, MIX_ROUNDS);
 	/* The other comparisons have their time still: more rounds if there is more. */
 	while (ok && rounds++ < 2 * MIX_ROUNDS &&
 	       tune_time_for(t, TUNE_LAST_OPENS - NETS, 5 * LEAST_ROUNDS))
@@ -103,8 +124,8 @@ static bool compare(struct tuner *t, struct tune_variant *const *v, uint64_t unt
 
 	v[0]->runs = 0;
 	v[1]->runs = 0;
+	ok = measure_in_time(t, v, 2, LEAST_ROUNDS);
 	t->deadline = until;
-	ok = tune_measure(v, 2, LEAST_ROUNDS);
 	while (ok && rounds++ < (most > MOST_ROUNDS ? most : MOST_ROUNDS) &&
 	       tune_time_for(t, 0, 2))
 		ok = tune_measure(v, 2, 1);
@@ -120,7 +141,6 @@ static bool compare(struct tuner *t, struct tune_variant *const *v, uint64_t unt
 static bool open_again(struct tuner *t, struct tune_variant *untuned, struct tune_variant *mixed)
 {
 	struct tune_variant old = *mixed;
-	bool ok;
 
 	tune_variant_close(untuned);
 	tune_variant_init(t, untuned, TUNE_FREE);
@@ -128,8 +148,7 @@ static bool open_again(struct tuner *t, struct tune_variant *untuned, struct tun
 	memcpy(mixed->entries, old.entries, old.count * sizeof(*old.entries));
 	mixed->count = old.count;
 	tune_variant_close(&old);
-	ok = tune_variant_open(t, mixed) && tune_variant_open(t, untuned);
-	return ok;
+	return open_in_time(t, mixed) && open_in_time(t, untuned);
 }
 
 static bool faster(const struct sitting *s)
@@ -181,20 +200,22 @@ bool tune_finish(struct tuner *t)
 	tune_variant_init(t, &mixed, TUNE_FREE);
 	if (!t->measured && !tune_cached(t)) {
 		say(t, s, 0);
-	} else if (!tune_time_for(t, TUNE_LAST_OPENS, TUNE_LAST_RUNS)) {
-		printf("not tuned: no time to compare whole nets, which takes %.1f s\n",
-		       (double)(TUNE_LAST_OPENS * t->open_ns + TUNE_LAST_RUNS * t->run_ns) / 1e9);
 	} else {
-		ok = tune_variant_open(t, &untuned) && make_mixed(t, &untuned, &mixed) &&
-		     tune_variant_open(t, &mixed) &&
+		ok = open_in_time(t, &untuned) && make_mixed(t, &untuned, &mixed) &&
+		     open_in_time(t, &mixed) &&
 		     (!mixed.count || compare_twice(t, &untuned, &mixed, s));
 		count = mixed.count;
-		if (ok && count && faster(&s[0]) && faster(&s[1]))
+		if (ok && !t->late && count && faster(&s[0]) && faster(&s[1]))
 			tune_report(t, &untuned, &mixed);
 		if (ok)
 			say(t, s, count);
+		else if (t->late)
+			printf("not tuned: no time left to compare whole nets, about %.1f s here\n",
+			       (double)(TUNE_LAST_OPENS * t->open_ns +
+					TUNE_LAST_RUNS * t->run_ns) / 1e9);
+		ok = ok || t->late;
 	}
-	if (ok && count && faster(&s[0]) && faster(&s[1]))
+	if (ok && !t->late && count && faster(&s[0]) && faster(&s[1]))
 		t->stored = tune_store(t->file.blob, t->file.size, mixed.entries, count,
 				       &t->stored_size);
 	if (ok && t->left_out)
