@@ -5,6 +5,11 @@
  * vector is made once for the rows below each other that need it. Rows outside of the
  * input are a row of zeros, columns are masked. Maps of at most 8 columns have rows
  * r and r + R in one vector.
+ *
+ * A load across lines costs two. A row of the input that fits in a vector is therefore
+ * loaded once, and what each tap sees of it is a permutation (DWD_WHOLE). At stride 2
+ * with the usual pad, so are the even and odd columns of two vectors (DWD_PAIR), but
+ * for the lane that a tap sees of their neighbours.
  */
 #include "tmpl_act.h"
 
@@ -22,6 +27,8 @@ struct dwd_job {
 	u32 rows;
 	/* filters of an input channel */
 	u32 per;
+	/* planes are large: they come from beyond the second-level cache */
+	bool far;
 	struct pat_clamp act;
 };
 
@@ -67,6 +74,8 @@ PAT_INLINE u32 dwd_channel(const struct dwd_job *j, u32 f)
 	return pat_likely(j->per == 1) ? f : f / j->per;
 }
 
+enum { DWD_SHIFT, DWD_WHOLE, DWD_PAIR };
+
 /* struct dwd_col - a vector of output columns: its input columns, and what masks them */
 struct dwd_col {
 	u32 x;
@@ -74,12 +83,78 @@ struct dwd_col {
 	__mmask16 lanes;
 	__mmask16 m[5];
 	__mmask16 m2[5];
+	/* DWD_WHOLE: columns of the input; DWD_PAIR: of both vectors */
+	__mmask16 row[2];
+	vi at[5];
 	bool slow;
 };
 
+/* what tap column @k sees of an input row, or of two, that begin at @pa and @pb */
+PAT_INLINE vf dwd_see(const struct dwd_col *q, const float *pa, const float *pb, const vf *v,
+		      const int k, const int K, const int S, const int FOLD, const int MODE)
+{
+	vf x;
+
+	if (MODE == DWD_WHOLE && FOLD)
+		return _mm512_maskz_permutex2var_ps(q->m[k], v[0], (__m512i)q->at[k], v[1]);
+	if (MODE == DWD_WHOLE)
+		return _mm512_maskz_permutexvar_ps(q->m[k], (__m512i)q->at[k], v[0]);
+	if (MODE == DWD_PAIR) {
+		const int o = k - K / 2;
+
+		x = _mm512_permutex2var_ps(v[0], (__m512i)q->at[k], v[1]);
+		if (o < 0)
+			x = _mm512_mask_mov_ps(x, 1, v_loadm(pa + o, q->m[k]));
+		if (o > 1)
+			x = _mm512_mask_mov_ps(x, 1 << 15, v_loadm(pa + 15 + o, q->m[k]));
+		return x;
+	}
+	x = _mm512_maskz_loadu_ps(q->m[k], pa + k);
+	if (S == 2 && FOLD)
+		x = v_even(x, _mm512_maskz_loadu_ps(q->m[k], pb + k));
+	else if (S == 2)
+		x = v_even(x, _mm512_maskz_loadu_ps(q->m2[k], pa + k + PAT_VL));
+	else if (FOLD)
+		x = _mm512_mask_loadu_ps(x, q->m2[k], pb + k - PAT_VL / 2);
+	return x;
+}
+
+/* masks and places for dwd_see() */
+PAT_INLINE void dwd_columns(const struct dwd_job *j, struct dwd_col *q, const int K, const int S,
+			    const int FOLD, const int MODE)
+{
+	const vi lane = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+	const s32 w = j->c->in.w;
+
+	if (MODE != DWD_SHIFT)
+		q->in = MODE == DWD_PAIR ? (long)q->x * S : 0;
+	q->row[0] = gather_mask(q->in, w, 0);
+	q->row[1] = gather_mask(q->in, w, 1);
+	PAT_UNROLL
+	for (int k = 0; k < K; k++) {
+		if (MODE == DWD_WHOLE) {
+			vi x = (FOLD ? lane & 7 : lane) * S + (k - (s32)j->c->pad_left);
+
+			q->m[k] = _mm512_cmplt_epu32_mask((__m512i)x, _mm512_set1_epi32(w));
+			q->at[k] = x + (FOLD ? (lane & 8) * 2 : lane & 0);
+		} else if (MODE == DWD_PAIR) {
+			const int o = k - K / 2;
+
+			q->at[k] = lane * 2 + o;
+			q->m[k] = o < 0 ? q->in > 0 : (q->in + 30 + o < w) << 15;
+		} else if (S == 1 && FOLD) {
+			q->m[k] = gather_mask(q->in + k, w, 0) & 0xff;
+			q->m2[k] = q->m[k] << 8;
+		} else {
+			q->m[k] = gather_mask(q->in + k, w, 0);
+			q->m2[k] = gather_mask(q->in + k, w, 1);
+		}
+	}
+}
+
 PAT_INLINE void dwd_vector(const struct dwd_job *j, u32 f, u32 r0, const struct dwd_row *a,
 			   const struct dwd_row *b, const struct dwd_col *q, const int K,
-			   const int S, const int R, const int FOLD)
+			   const int S, const int R, const int FOLD, const int MODE)
 {
 	const struct pat_conv *c = j->c;
 	const float *src = j->in + dwd_channel(j, f) * c->in.plane, *wp = j->w + (u64)f * K * K;
@@ -90,6 +165,16 @@ PAT_INLINE void dwd_vector(const struct dwd_job *j, u32 f, u32 r0, const struct 
 	const int SETS = FOLD && K == 3 ? 3 : 1;
 	vf acc[3 * 8], w[25];
 
+	/* the rows below, and behind them the next channel */
+	if (!FOLD && j->far) {
+		const float *next = src + (u64)(j->row + r0 + R) * S * c->in.pitch + q->x * S;
+
+		PAT_UNROLL
+		for (int i = 0; i < R * S; i++, next += c->in.pitch)
+			PAT_UNROLL
+			for (int h = 0; h < S; h++)
+				pat_prefetch(next + h * PAT_VL);
+	}
 	PAT_UNROLL
 	for (int i = 0; i < K * K; i++)
 		w[i] = v_set1(wp[i]);
@@ -101,16 +186,18 @@ PAT_INLINE void dwd_vector(const struct dwd_job *j, u32 f, u32 r0, const struct 
 		const float *pa = dwd_at(src, a + i, q->in);
 		const float *pb = FOLD ? dwd_at(src, b + i, q->in) : NULL;
 
+		vf both[2];
+
+		if (MODE != DWD_SHIFT) {
+			both[0] = _mm512_maskz_loadu_ps(q->row[0], pa);
+			both[1] = FOLD ? _mm512_maskz_loadu_ps(q->row[0], pb) : both[0];
+		}
+		if (MODE == DWD_PAIR)
+			both[1] = _mm512_maskz_loadu_ps(q->row[1], pa + PAT_VL);
 		PAT_UNROLL
 		for (int k = 0; k < K; k++) {
-			vf v = _mm512_maskz_loadu_ps(q->m[k], pa + k);
+			vf v = dwd_see(q, pa, pb, both, k, K, S, FOLD, MODE);
 
-			if (S == 2 && FOLD)
-				v = v_even(v, _mm512_maskz_loadu_ps(q->m[k], pb + k));
-			else if (S == 2)
-				v = v_even(v, _mm512_maskz_loadu_ps(q->m2[k], pa + k + PAT_VL));
-			else if (FOLD)
-				v = _mm512_mask_loadu_ps(v, q->m2[k], pb + k - PAT_VL / 2);
 			v_keep(v);
 			/* input row i is row ky of output row (i - ky) / S */
 			PAT_UNROLL
@@ -142,22 +229,8 @@ PAT_INLINE void dwd_vector(const struct dwd_job *j, u32 f, u32 r0, const struct 
 			v_store(o, _mm512_maskz_mov_ps(q->lanes, v_min(v_max(acc[r], lo), hi)));
 }
 
-/* the planes of small maps are short: what processors fetch ahead comes too late */
-PAT_INLINE void dwd_prefetch(const struct dwd_job *j, u32 f, u32 r0, const int R)
-{
-	const struct pat_conv *c = j->c;
-	const float *in = j->in + dwd_channel(j, f) * c->in.plane +
-			  (u64)(j->row + r0) * c->stride_h * c->in.pitch;
-	float *out = j->out + f * c->out.plane + (u64)r0 * c->out.pitch;
-
-	for (u32 i = 0; i < R * c->stride_h * c->in.pitch; i += 16)
-		pat_prefetch(in + i);
-	for (u32 i = 0; i < R * c->out.pitch; i += 16)
-		pat_prefetchw(out + i);
-}
-
 PAT_INLINE void dwd_sweep(const struct dwd_job *j, u32 f0, u32 f1, const int K, const int S,
-			  const int R, const int FOLD)
+			  const int R, const int FOLD, const int MODE)
 {
 	const struct pat_conv *c = j->c;
 	struct dwd_row a[17], b[17];
@@ -175,38 +248,39 @@ PAT_INLINE void dwd_sweep(const struct dwd_job *j, u32 f0, u32 f1, const int K, 
 
 			q.slow = j->res || j->act.other || (x + PAT_VL >= c->out.w &&
 							    x + PAT_VL < c->out.pitch);
-			PAT_UNROLL
-			for (int k = 0; k < K; k++) {
-				q.m[k] = gather_mask(q.in + k, c->in.w, 0);
-				if (S == 1 && FOLD) {
-					q.m[k] &= 0xff;
-					q.m2[k] = q.m[k] << 8;
-				} else {
-					q.m2[k] = gather_mask(q.in + k, c->in.w, 1);
-				}
-			}
-			for (u32 f = f0; f < f1; f++) {
-				if (f1 - f0 > 1 && !x)
-					dwd_prefetch(j, f + 2, r0, R * (1 + FOLD));
-				dwd_vector(j, f, r0, a, b, &q, K, S, R, FOLD);
-			}
+			dwd_columns(j, &q, K, S, FOLD, MODE);
+			for (u32 f = f0; f < f1; f++)
+				dwd_vector(j, f, r0, a, b, &q, K, S, R, FOLD, MODE);
 		}
 	}
 }
 
-#define DWD_ALL(X)								\
-	X(3, 1, 7, 0) X(3, 1, 4, 0) X(3, 1, 4, 1) X(3, 2, 7, 0) X(3, 2, 4, 1)	\
-	X(5, 1, 7, 0) X(5, 1, 4, 1) X(5, 2, 7, 0) X(5, 2, 4, 1)
-#define DWD_DEFINE(K, S, R, FOLD)						\
-static PAT_HOT void dwd_##K##s##S##r##R##f##FOLD(const struct dwd_job *j,	\
-						 u32 f0, u32 f1)		\
-{										\
-	dwd_sweep(j, f0, f1, K, S, R, FOLD);					\
+PAT_INLINE bool dwd_can(const struct pat_conv *c, const int mode)
+{
+	if (mode == DWD_WHOLE)
+		return c->in.w <= PAT_VL;
+	return mode == DWD_SHIFT || c->pad_left == c->kernel_w / 2;
 }
-#define DWD_CASE(K, S, R, FOLD)							\
+
+#define DWD_ALL(X)								\
+	X(3, 1, 4, 1, DWD_WHOLE)						\
+	X(3, 2, 4, 1, DWD_WHOLE) X(3, 2, 7, 0, DWD_PAIR)			\
+	X(5, 1, 7, 0, DWD_WHOLE) X(5, 1, 4, 1, DWD_WHOLE)			\
+	X(5, 2, 4, 1, DWD_WHOLE) X(5, 2, 7, 0, DWD_PAIR)			\
+	X(3, 1, 7, 0, DWD_SHIFT) X(3, 1, 4, 0, DWD_SHIFT) X(3, 2, 7, 0, DWD_SHIFT) \
+	X(3, 2, 4, 1, DWD_SHIFT) X(5, 1, 7, 0, DWD_SHIFT) X(5, 2, 7, 0, DWD_SHIFT) \
+	X(5, 2, 4, 1, DWD_SHIFT)
+#define DWD_DEFINE(K, S, R, FOLD, MODE)						\
+static PAT_HOT void dwd_##K##s##S##r##R##f##FOLD##MODE(const struct dwd_job *j,	\
+						       u32 f0, u32 f1)		\
+{										\
+	dwd_sweep(j, f0, f1, K, S, R, FOLD, MODE);				\
+}
+#define DWD_CASE(K, S, R, FOLD, MODE)						\
 	if (c->kernel_h == (K) && c->stride_h == (S) && !!k->fold == (FOLD) &&	\
-	    ((FOLD) || !((R) == 7 && (K) == 3 && (S) == 1 && t->rows % 7))) {	\
-		dwd_##K##s##S##r##R##f##FOLD(&j, f, f + n);			\
+	    dwd_can(c, MODE) && ((FOLD) || (MODE) == DWD_WHOLE ||		\
+	     !((R) == 7 && (K) == 3 && (S) == 1 && t->rows % 7))) {		\
+		dwd_##K##s##S##r##R##f##FOLD##MODE(&j, f, f + n);		\
 		continue;							\
 	}
 
@@ -221,9 +295,10 @@ static bool dwd_run(const struct pat_conv_packed *k, const struct pat_conv_tile 
 	u32 per = c->out.c / c->groups, taps = c->kernel_h * c->kernel_w;
 	s64 cost = (s64)t->rows * c->out.pitch * (taps + 8);
 	/* several channels of a small map share what is known about its rows and columns */
-	u32 batch = c->in.h * c->in.pitch <= 2048 ? 16 : 1;
+	bool small = c->in.h * c->in.pitch <= 2048;
+	u32 batch = small ? 16 : 1;
 	struct dwd_job j = { .c = c, .in = t->in, .zero = scratch, .row = t->row,
-			     .rows = t->rows, .per = per, .act = pat_clamp_of(c),
+			     .rows = t->rows, .per = per, .far = !small, .act = pat_clamp_of(c),
 			     .w = (const float *)((const u8 *)k + k->aux),
 			     .bias = (const float *)((const u8 *)k + k->classes[0].bias),
 			     .out = t->out + (u64)t->row * c->out.pitch,
