@@ -240,6 +240,34 @@ TEST(greater_and_less)
 	EXPECT_GT(r.operators, 1);
 }
 
+/* What is not chosen may be infinite. */
+TEST(choices_are_made)
+{
+	static const struct model_def choice = {
+		.input = { 1, 2, 6, 6 }, .rank = 4, .output = "y",
+		.nodes = { "-Neg x m", "-Relu m r", "-Div x,r d", "-Sub x,x z", "-Greater x,z g",
+			   "Where g,x,d y" },
+	}, same = {
+		.input = { 1, 2, 6, 6 }, .rank = 4, .output = "y",
+		.nodes = { "LeakyRelu x y alpha=1.0" },
+	};
+	static struct result in;
+	unsigned int chosen = 0;
+	size_t size;
+	void *bytes = model(&choice, false, false, &size);
+
+	ASSERT_FALSE(run(bytes, size, "y", &r));
+	bytes = model(&same, false, false, &size);
+	ASSERT_FALSE(run(bytes, size, "y", &in));
+	ASSERT_EQ(r.count, 72);
+	for (size_t i = 0; i < r.count; i++) {
+		EXPECT_TRUE(r.values[i] == (in.values[i] > 0 ? in.values[i] : -1));
+		chosen += in.values[i] > 0;
+	}
+	EXPECT_GT(chosen, 9);
+	EXPECT_LT(chosen, 63);
+}
+
 TEST(half_weights_are_their_floats)
 {
 	static const struct model_def def = {

@@ -56,7 +56,7 @@ void replace_node(struct node *n, struct value *v);
 
 /* Nodes of expand.c's table that only move elements; true if @n was rewritten. */
 bool expand_layout(struct graph *g, struct node *n);
-/* Comparisons of floats, and casts of their results. */
+/* Comparisons of floats, casts and logic of their results, choices by these. */
 bool expand_compare(struct graph *g, struct node *n);
 
 #endif
