@@ -59,8 +59,7 @@ struct patcnn_arena *patcnn_ctx_arena(struct patcnn_ctx *ctx, size_t bytes)
 			return ERR_PTR(-ENOMEM);
 		kref_init(&arena->kref);
 		arena->bytes = max_t(size_t, bytes, PAGE_SIZE);
-		arena->mem = __vmalloc(arena->bytes,
-				       GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
+		arena->mem = patcnn_vmalloc_huge(arena->bytes);
 		if (!arena->mem) {
 			kfree(arena);
 			return ERR_PTR(-ENOMEM);

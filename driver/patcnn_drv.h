@@ -6,7 +6,9 @@
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/pgtable.h>
 #include <linux/sizes.h>
+#include <linux/vmalloc.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -119,5 +121,19 @@ void *patcnn_array_get(const struct drm_patcnn_obj_array *in, size_t min, size_t
 void patcnn_show_fdinfo(struct drm_printer *p, struct drm_file *file);
 void patcnn_debugfs_init(struct patcnn_device *pdev);
 extern const struct attribute_group *patcnn_attribute_groups[];
+
+/*
+ * Zeroed memory for what kernels walk through: neighbouring channels lie pages apart, and a
+ * little core has TLB entries for 2 MiB of small pages. Huge ones are taken where rounding
+ * up to them costs no more than an eighth. What is allocated is charged to the caller.
+ */
+static inline void *patcnn_vmalloc_huge(size_t bytes)
+{
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+
+	if (ALIGN(bytes, PMD_SIZE) - bytes > bytes / 8)
+		return __vmalloc(bytes, gfp);
+	return vmalloc_huge(bytes, gfp);
+}
 
 #endif

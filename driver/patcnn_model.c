@@ -148,8 +148,7 @@ static int patcnn_model_pack(struct patcnn_model *model)
 {
 	struct pat_pack_cursor cursor = {};
 
-	model->packed = __vmalloc(max_t(u64, model->plan->packed_bytes, PAT_ALIGN),
-				  PATCNN_MODEL_GFP | __GFP_ZERO);
+	model->packed = patcnn_vmalloc_huge(max_t(u64, model->plan->packed_bytes, PAT_ALIGN));
 	if (!model->packed)
 		return -ENOMEM;
 	while (!pat_plan_pack(model->plan, model->packed, &cursor)) {
