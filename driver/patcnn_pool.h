@@ -131,7 +131,8 @@ void patcnn_pool_drain(struct patcnn_pool *pool);
 void patcnn_pool_resume(struct patcnn_pool *pool);
 
 /* patcnn_queue.c */
-void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job);
+void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job,
+			const struct patcnn_job *running);
 void patcnn_waiting_del(struct patcnn_pool *pool, struct patcnn_job *job);
 struct patcnn_job *patcnn_waiting_first(struct patcnn_pool *pool, unsigned int priority);
 

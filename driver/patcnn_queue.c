@@ -14,18 +14,35 @@
 #include "patcnn_drv.h"
 #include "patcnn_job.h"
 
-/* patcnn_waiting_add - the last of its context. */
-void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job)
+/*
+ * patcnn_waiting_add - the last of its context
+ * @running: the job whose turn it is in @job's slot, or NULL
+ *
+ * Who had nothing waiting goes to the end of the line, but before the one whose turn it is,
+ * and who is there again already because of what else it has: a client that waits for each
+ * job before it submits the next would have one turn of three beside a deep queue.
+ */
+void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job,
+			const struct patcnn_job *running)
 {
-	struct patcnn_ctx *ctx = job->ctx;
+	struct patcnn_ctx *ctx = job->ctx, *turn = running ? running->ctx : NULL;
 	struct patcnn_client_queue *queue = &ctx->client->queue[ctx->priority];
+	struct list_head *clients = &pool->waiting[ctx->priority], *contexts = &queue->contexts;
 
 	lockdep_assert_held(&pool->lock);
 
+	if (turn && turn->priority == ctx->priority) {
+		struct patcnn_client_queue *other = &turn->client->queue[turn->priority];
+
+		if (other != queue && !list_empty(&other->contexts))
+			clients = &other->node;
+		if (other == queue && turn != ctx && !list_empty(&turn->waiting))
+			contexts = &turn->queue_node;
+	}
 	if (list_empty(&ctx->waiting)) {
 		if (list_empty(&queue->contexts))
-			list_add_tail(&queue->node, &pool->waiting[ctx->priority]);
-		list_add_tail(&ctx->queue_node, &queue->contexts);
+			list_add_tail(&queue->node, clients);
+		list_add_tail(&ctx->queue_node, contexts);
 	}
 	list_add_tail(&job->node, &ctx->waiting);
 }

@@ -305,4 +305,70 @@ TEST_F_TIMEOUT(share, fair_between_clients, 120)
 	close(other);
 }
 
+/*
+ * A client that waits for each job before it submits the next has every other turn beside
+ * a deep queue; so has a context beside another of its client.
+ */
+static void take_turns(struct __test_metadata *_metadata, int fd, struct net *deep, int other,
+		       struct net *polite)
+{
+	const int rounds = 10, depth = 40;
+	struct drm_syncobj_timeline_array query = { 0 };
+	uint64_t before = 0, after = 0;
+	uint32_t line, done;
+	struct job job;
+
+	ASSERT_OK(sync_create(fd, false, &line));
+	ASSERT_OK(sync_create(other, false, &done));
+	query.handles = (uintptr_t)&line;
+	query.count_handles = 1;
+	net_job(deep, &job);
+	job_sync(&job, line, DRM_PATCNN_SYNC_SIGNAL | DRM_PATCNN_SYNC_TIMELINE, 1);
+	for (int i = 1; i <= depth; i++) {
+		job.sync[0].point = i;
+		ASSERT_OK(job_submit(fd, &job));
+	}
+	net_job(polite, &job);
+	job_sync(&job, done, DRM_PATCNN_SYNC_SIGNAL, 0);
+	for (int i = 0; i <= rounds; i++) {
+		ASSERT_OK(job_submit(other, &job));
+		ASSERT_EQ(sync_result(other, done, 60000), 0);
+		query.points = (uintptr_t)(i ? &after : &before);
+		ASSERT_OK(dev_ioctl(fd, DRM_IOCTL_SYNCOBJ_QUERY, &query));
+	}
+	TH_LOG("%d jobs one at a time between %d of a deep queue", rounds, (int)(after - before));
+	/* One each; half as many again where this process was kept from its CPU for a job's time. */
+	EXPECT_LE(after - before, (uint64_t)rounds * 3 / 2);
+	/* Otherwise there was nobody to take turns with. */
+	EXPECT_GE(after - before, (uint64_t)rounds / 2);
+	ASSERT_EQ(sync_wait(fd, line, depth, 60000), 0);
+	sync_destroy(fd, line);
+	sync_destroy(other, done);
+}
+
+TEST_F_TIMEOUT(share, clients_take_turns, 120)
+{
+	int other = dev_open();
+	struct net deep, polite;
+
+	ASSERT_GE(other, 0);
+	ASSERT_OK(net_open_slow(&deep, self->fd, 30));
+	ASSERT_OK(net_open_small(&polite, other));
+	take_turns(_metadata, self->fd, &deep, other, &polite);
+	net_close(&deep);
+	net_close(&polite);
+	close(other);
+}
+
+TEST_F_TIMEOUT(share, contexts_take_turns, 120)
+{
+	struct net deep, polite;
+
+	ASSERT_OK(net_open_slow(&deep, self->fd, 30));
+	ASSERT_OK(net_open_small(&polite, self->fd));
+	take_turns(_metadata, self->fd, &deep, self->fd, &polite);
+	net_close(&deep);
+	net_close(&polite);
+}
+
 TEST_HARNESS_MAIN
