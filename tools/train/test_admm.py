@@ -149,6 +149,37 @@ class Convergence(unittest.TestCase):
         self.assertTrue((masks["first"].flatten(2).sum(2) == 4).all())
 
 
+class Distillation(unittest.TestCase):
+    def test_gradient(self):
+        """d/dl of share T^2 KL(p || q) is share T (q - p), Hinton et al., equation 2."""
+        generator = torch.Generator().manual_seed(11)
+        taught = torch.randn(1, 5, generator=generator, dtype=torch.float64)
+        logits = torch.randn(1, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+        loop.distil(torch.zeros(()), logits, taught, 3.0, 0.7).backward()
+        expected = 0.7 * 3.0 * (torch.softmax(logits / 3, 1) - torch.softmax(taught / 3, 1))
+        self.assertTrue(torch.allclose(logits.grad, expected))
+
+    def test_pupil_learns_what_no_label_says(self):
+        """The labels say one thing, the teacher another: the pupil follows the teacher,
+        which is left as it was, and its masks hold."""
+        torch.manual_seed(3)
+        train, test = tiny_task(512)
+        preprocess = data.Preprocess([128.0], [1 / 64])
+        teacher = Tiny()
+        loop.fit(teacher, train, test, preprocess, loop.Settings(12, 0.1, 32), "t", log=str)
+        before = {name: value.clone() for name, value in teacher.state_dict().items()}
+        wrong = data.Split(train.images, (train.labels + 1) % 4)
+        pupil = Tiny()
+        pruner = Pruner(pupil, plan(pupil, spatial=Rule(pattern=4)))
+        masks = pruner.harden()
+        settings = loop.Settings(12, 0.1, 32, teacher=teacher)
+        reached = loop.fit(pupil, wrong, test, preprocess, settings, "p", pruner, log=str)
+        self.assertGreater(reached, 75.0)
+        for name, value in teacher.state_dict().items():
+            self.assertTrue(torch.equal(value, before[name]), name)
+        self.assertFalse(pupil.second.weight[~masks["second"]].any())
+
+
 class Resume(unittest.TestCase):
     def run_training(self, checkpoint, log):
         torch.manual_seed(1)

@@ -47,13 +47,15 @@ class Settings:
     epochs; lr: peak of the one-cycle rate; batch; decay: weight decay (not applied to
     biases and batch norm); warm: fraction of the steps that the rate rises; bf16:
     matrix work in bfloat16 where the CPU has it; smooth: label smoothing;
-    augment: function (uint8 images, generator) -> uint8 images, or None.
+    augment: function (uint8 images, generator) -> uint8 images, or None; teacher: a
+    model whose logits the net is to follow, or None (see distil()).
     """
 
     def __init__(self, epochs, lr, batch=128, decay=5e-4, warm=0.2, bf16=False, smooth=0.0,
-                 augment=None):
+                 augment=None, teacher=None):
         self.epochs, self.lr, self.batch, self.decay = epochs, lr, batch, decay
         self.warm, self.bf16, self.smooth, self.augment = warm, bf16, smooth, augment
+        self.teacher = teacher
 
 
 def make_optimiser(model, settings, steps):
@@ -113,13 +115,28 @@ def fit(model, train, test, preprocess, settings, phase="train", pruner=None, se
     return accuracy(model, preprocess, test) if reached is None else reached
 
 
+def distil(loss, logits, taught, temperature=4.0, share=0.9):
+    """`loss` mixed with the distance from a teacher's softened answers, a scalar:
+    (1 - share) * loss + share * T^2 * KL(softmax(taught / T) || softmax(logits / T)).
+
+    logits, taught: [N, classes].  Hinton, Vinyals, Dean 2015, section 2; T^2 keeps the
+    gradient's size independent of T.
+    """
+    distance = F.kl_div(F.log_softmax(logits / temperature, 1),
+                        F.log_softmax(taught / temperature, 1), reduction="batchmean",
+                        log_target=True)
+    return (1 - share) * loss + share * temperature ** 2 * distance
+
+
 def train_epoch(model, train, preprocess, settings, optimiser, schedule, pruner, seed):
     """One pass over a Split in random order (a last short batch is left out); returns
-    the mean loss without the ADMM penalty."""
+    the mean loss against the labels."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(train), generator=generator)
     total, steps = 0.0, max(1, len(train) // settings.batch)
     model.train()
+    if settings.teacher:
+        settings.teacher.eval()
     for step in range(steps):
         index = order[step * settings.batch:(step + 1) * settings.batch]
         images = train.images[index]
@@ -131,6 +148,10 @@ def train_epoch(model, train, preprocess, settings, optimiser, schedule, pruner,
         loss = F.cross_entropy(logits.float(), train.labels[index],
                                label_smoothing=settings.smooth)
         total += loss.item()
+        if settings.teacher:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+                taught = settings.teacher(inputs)
+            loss = distil(loss, logits.float(), taught.float())
         if pruner:
             loss = loss + pruner.penalty()
         optimiser.zero_grad(set_to_none=True)
