@@ -188,6 +188,30 @@ static const struct drm_ioctl_desc patcnn_ioctls[] = {
 	PATCNN_IOCTL(SUBMIT, submit),
 };
 
+/*
+ * A file of an accel node has no master, which the core's ioctls for display clients
+ * (GET_UNIQUE, GET_MAGIC) follow without a look: the core keeps them from render nodes
+ * only. What a render node may not call, neither kind of node may here.
+ */
+static bool patcnn_ioctl_allowed(unsigned int cmd)
+{
+	unsigned int flags;
+
+	return !drm_ioctl_flags(DRM_IOCTL_NR(cmd), &flags) || (flags & DRM_RENDER_ALLOW);
+}
+
+static long patcnn_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return patcnn_ioctl_allowed(cmd) ? drm_ioctl(file, cmd, arg) : -EACCES;
+}
+
+#ifdef CONFIG_COMPAT
+static long patcnn_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return patcnn_ioctl_allowed(cmd) ? drm_compat_ioctl(file, cmd, arg) : -EACCES;
+}
+#endif
+
 static const struct file_operations patcnn_fops = {
 	.owner = THIS_MODULE,
 #if IS_ENABLED(CONFIG_DRM_ACCEL)
@@ -196,8 +220,10 @@ static const struct file_operations patcnn_fops = {
 	.open = drm_open,
 #endif
 	.release = drm_release,
-	.unlocked_ioctl = drm_ioctl,
-	.compat_ioctl = drm_compat_ioctl,
+	.unlocked_ioctl = patcnn_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = patcnn_compat_ioctl,
+#endif
 	.poll = drm_poll,
 	.read = drm_read,
 	.llseek = noop_llseek,

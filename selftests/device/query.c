@@ -124,6 +124,38 @@ TEST_F(query, unknown_ioctl)
 			     EINVAL);
 }
 
+/*
+ * The core's ioctls for displays expect a master behind the file, which accel nodes have
+ * not: a client that asked for the bus id would take the kernel down. They are refused
+ * before that, as on a render node; what a client needs is let through.
+ */
+TEST_F(query, core_ioctls)
+{
+	static const unsigned int refused[] = {
+		DRM_IOCTL_GET_UNIQUE, DRM_IOCTL_GET_MAGIC, DRM_IOCTL_GET_CLIENT,
+		DRM_IOCTL_SET_CLIENT_CAP, DRM_IOCTL_SET_MASTER, DRM_IOCTL_GEM_FLINK,
+		DRM_IOCTL_WAIT_VBLANK, DRM_IOCTL_MODE_GETRESOURCES,
+	};
+	struct drm_get_cap cap = { .capability = DRM_CAP_PRIME };
+	char arg[256];
+
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		memset(arg, 0, sizeof(arg));
+		EXPECT_ERRNO(dev_ioctl(self->fd, refused[i], arg), EACCES);
+	}
+	/* Any size, any number: an error or not, but an answer. */
+	for (unsigned int nr = 0; nr < 256; nr++) {
+		if (nr >= DRM_COMMAND_BASE && nr < DRM_COMMAND_END)
+			continue;
+		for (unsigned int size = 0; size <= sizeof(arg); size += 64) {
+			memset(arg, 0, sizeof(arg));
+			dev_ioctl(self->fd, _IOC(_IOC_READ | _IOC_WRITE, DRM_IOCTL_BASE, nr, size), arg);
+		}
+	}
+	EXPECT_OK(dev_ioctl(self->fd, DRM_IOCTL_GET_CAP, &cap));
+	EXPECT_TRUE(cap.value & DRM_PRIME_CAP_IMPORT);
+}
+
 /* Many opens of one process, as a service does that opens a node for each client. */
 TEST_F(query, open_often)
 {
