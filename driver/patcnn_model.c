@@ -39,6 +39,9 @@ static void patcnn_model_free(struct kref *kref)
 {
 	struct patcnn_model *model = container_of(kref, struct patcnn_model, kref);
 
+	if (model->reserved)
+		patcnn_scratch_release(&to_patcnn_device(model->drm)->pool,
+				       model->plan->scratch_bytes);
 	vfree(model->packed);
 	vfree(model->plan);
 	vfree(model->blob);
@@ -135,7 +138,8 @@ static int patcnn_model_plan(struct patcnn_model *model, u32 flags, struct pat_e
 		strscpy(error->text, "program: no operator", sizeof(error->text));
 		return -EINVAL;
 	}
-	ret = patcnn_pool_reserve(&pdev->pool, model->plan->scratch_bytes);
+	ret = patcnn_scratch_reserve(&pdev->pool, model->plan->scratch_bytes);
+	model->reserved = !ret;
 	if (ret == -E2BIG)
 		snprintf(error->text, sizeof(error->text),
 			 "plan: scratch of %llu bytes, %u allowed",

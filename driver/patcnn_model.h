@@ -22,6 +22,8 @@ struct patcnn_model {
 	u64 plan_bytes;
 	/** @packed: memory given to pat_plan_pack(). */
 	void *packed;
+	/** @reserved: scratch for it is. */
+	bool reserved;
 };
 
 struct patcnn_file;

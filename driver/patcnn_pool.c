@@ -517,11 +517,8 @@ int patcnn_pool_init(struct patcnn_pool *pool)
 	int ret;
 
 	spin_lock_init(&pool->lock);
-	mutex_init(&pool->scratch_lock);
 	init_waitqueue_head(&pool->idle);
-	INIT_LIST_HEAD(&pool->free);
-	INIT_LIST_HEAD(&pool->tiles);
-	pool->scratch_bytes = SZ_64K;
+	patcnn_scratch_init(pool);
 	for (i = 0; i < PATCNN_SLOTS; i++) {
 		struct patcnn_slot *slot = &pool->slot[i];
 
@@ -545,19 +542,12 @@ int patcnn_pool_init(struct patcnn_pool *pool)
 /* patcnn_pool_fini - all jobs are done, and no more will come. */
 void patcnn_pool_fini(struct patcnn_pool *pool)
 {
-	struct patcnn_tile *tile, *tmp;
 	unsigned int i;
 
+	patcnn_scratch_close(pool);
 	patcnn_workers_stop();
 	for (i = 0; i < PATCNN_SLOTS; i++)
 		cancel_delayed_work_sync(&pool->slot[i].watchdog);
 	destroy_workqueue(pool->wq);
-
-	list_for_each_entry_safe(tile, tmp, &pool->tiles, all_node) {
-		vfree(tile->scratch);
-		vfree(tile->next);
-		vfree(tile->old);
-		kfree(tile);
-	}
-	mutex_destroy(&pool->scratch_lock);
+	patcnn_scratch_fini(pool);
 }

@@ -26,6 +26,9 @@ struct seq_file;
 
 /* Memory of one worker inside a tile; what a plan may ask for at most. */
 #define PATCNN_MAX_SCRATCH	SZ_32M
+#define PATCNN_MIN_SCRATCH	((size_t)SZ_64K)
+/* Powers of two from the least to the most. */
+#define PATCNN_SCRATCH_CLASSES	10
 
 /* A fence must signal well within ten seconds. */
 #define PATCNN_MAX_TIMEOUT_MS	10000
@@ -56,11 +59,11 @@ struct patcnn_tile {
 	u64 owner;
 	/** @lock: protects @next, @next_bytes and @old. */
 	spinlock_t lock;
-	/** @next: a larger scratch, to be taken before the next tile. */
+	/** @next: another scratch, to be taken before the next tile. */
 	void *next;
 	/** @next_bytes: of @next. */
 	size_t next_bytes;
-	/** @old: the one it replaced, to be freed by who grows next. */
+	/** @old: the one it replaced, to be freed by &patcnn_pool.settle. */
 	void *old;
 };
 
@@ -107,11 +110,17 @@ struct patcnn_pool {
 	wait_queue_head_t idle;
 	/** @wq: runs the watchdogs. */
 	struct workqueue_struct *wq;
-	/** @scratch_lock: protects @tiles and @scratch_bytes. */
+	/** @scratch_lock: protects @tiles and what follows; lives as long as the device. */
 	struct mutex scratch_lock;
 	struct list_head tiles;
 	/** @scratch_bytes: that every tile has at least, or is about to have. */
 	size_t scratch_bytes;
+	/** @scratch_users: models that live, by the power of two that they need. */
+	unsigned int scratch_users[PATCNN_SCRATCH_CLASSES];
+	/** @closing: tiles are about to go. */
+	bool closing;
+	/** @settle: shrinks and frees scratch. */
+	struct delayed_work settle;
 	/** @hp_state: CPU hotplug state that makes tiles for new CPUs. */
 	int hp_state;
 	/** @running: workers are registered. */
@@ -120,7 +129,6 @@ struct patcnn_pool {
 
 int patcnn_pool_init(struct patcnn_pool *pool);
 void patcnn_pool_fini(struct patcnn_pool *pool);
-int patcnn_pool_reserve(struct patcnn_pool *pool, size_t scratch_bytes);
 void patcnn_pool_submit(struct patcnn_pool *pool, struct patcnn_job *job);
 bool patcnn_pool_cancel(struct patcnn_pool *pool, struct patcnn_job *job, int error);
 int patcnn_pool_set_mask(struct patcnn_pool *pool, const struct cpumask *mask);
@@ -129,6 +137,13 @@ unsigned int patcnn_pool_cpus(struct patcnn_pool *pool, struct cpumask *cpus);
 int patcnn_pool_pause(struct patcnn_pool *pool);
 void patcnn_pool_drain(struct patcnn_pool *pool);
 void patcnn_pool_resume(struct patcnn_pool *pool);
+
+/* patcnn_scratch.c */
+void patcnn_scratch_init(struct patcnn_pool *pool);
+void patcnn_scratch_close(struct patcnn_pool *pool);
+void patcnn_scratch_fini(struct patcnn_pool *pool);
+int patcnn_scratch_reserve(struct patcnn_pool *pool, size_t bytes);
+void patcnn_scratch_release(struct patcnn_pool *pool, size_t bytes);
 
 /* patcnn_queue.c */
 void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job,

@@ -137,7 +137,7 @@ static bool patcnn_worker_claim(struct patcnn_worker *worker, unsigned int i)
 	tile = worker->tile;
 	if (!tile)
 		return false;
-	patcnn_tile_refresh(tile);
+	patcnn_tile_refresh(pool, tile);
 	/* Can only be if memory was short when this CPU came online: others will do it. */
 	if (tile->scratch_bytes < job->run.plan->scratch_bytes)
 		return false;
@@ -236,6 +236,8 @@ static void patcnn_worker_rest(struct patcnn_worker *worker)
 
 	if (worker->busy)
 		patcnn_worker_leave_tile(worker);
+	if (worker->tile)
+		patcnn_tile_refresh(patcnn_pool_instance, worker->tile);
 	for (i = 0; i < PATCNN_SLOTS; i++) {
 		if (worker->job[i])
 			patcnn_job_put(worker->job[i]);
@@ -326,96 +328,6 @@ static struct smp_hotplug_thread patcnn_threads = {
 	.thread_comm		= "patcnn/%u",
 };
 
-/* ---- tiles and their scratch ---- */
-
-/* patcnn_tile_refresh - take a larger scratch if there is one; only between tiles. */
-void patcnn_tile_refresh(struct patcnn_tile *tile)
-{
-	if (!READ_ONCE(tile->next))
-		return;
-	spin_lock(&tile->lock);
-	if (tile->next) {
-		/* Was emptied when next was set. */
-		tile->old = tile->scratch;
-		tile->scratch = tile->next;
-		tile->scratch_bytes = tile->next_bytes;
-		tile->dirty = 0;
-		tile->next = NULL;
-	}
-	spin_unlock(&tile->lock);
-}
-
-static void *patcnn_scratch_alloc(size_t bytes)
-{
-	return __vmalloc(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
-}
-
-static int patcnn_tile_grow(struct patcnn_tile *tile, size_t bytes)
-{
-	void *fresh = patcnn_scratch_alloc(bytes);
-	void *next, *old;
-
-	if (!fresh)
-		return -ENOMEM;
-	spin_lock(&tile->lock);
-	next = tile->next;
-	old = tile->old;
-	tile->old = NULL;
-	tile->next_bytes = bytes;
-	WRITE_ONCE(tile->next, fresh);
-	spin_unlock(&tile->lock);
-	vfree(next);
-	vfree(old);
-	return 0;
-}
-
-/*
- * patcnn_pool_reserve - see to it that tiles have @scratch_bytes
- *
- * It never shrinks: plans want about the size of a cache. Called in the context
- * of who creates a model; not charged to it, for all share it.
- *
- * Return: 0, -E2BIG or -ENOMEM.
- */
-int patcnn_pool_reserve(struct patcnn_pool *pool, size_t scratch_bytes)
-{
-	struct patcnn_tile *tile;
-	int ret = 0;
-
-	if (scratch_bytes > PATCNN_MAX_SCRATCH)
-		return -E2BIG;
-	mutex_lock(&pool->scratch_lock);
-	if (scratch_bytes > pool->scratch_bytes) {
-		list_for_each_entry(tile, &pool->tiles, all_node) {
-			ret = patcnn_tile_grow(tile, scratch_bytes);
-			if (ret)
-				break;
-		}
-		if (!ret)
-			pool->scratch_bytes = scratch_bytes;
-	}
-	mutex_unlock(&pool->scratch_lock);
-	return ret;
-}
-
-static int patcnn_tile_add(struct patcnn_pool *pool, unsigned int cpu)
-{
-	struct patcnn_tile *tile = kzalloc_node(sizeof(*tile), GFP_KERNEL, cpu_to_node(cpu));
-
-	if (!tile)
-		return -ENOMEM;
-	tile->scratch = patcnn_scratch_alloc(pool->scratch_bytes);
-	if (!tile->scratch) {
-		kfree(tile);
-		return -ENOMEM;
-	}
-	tile->scratch_bytes = pool->scratch_bytes;
-	spin_lock_init(&tile->lock);
-	list_add(&tile->all_node, &pool->tiles);
-	patcnn_pool_put_free(pool, tile);
-	return 0;
-}
-
 /* A CPU comes up: what its worker needs is made before the worker runs. */
 static int patcnn_worker_prepare(unsigned int cpu)
 {
@@ -424,8 +336,8 @@ static int patcnn_worker_prepare(unsigned int cpu)
 
 	mutex_lock(&pool->scratch_lock);
 	/* Without memory the CPU still comes up; its worker just stays out of the pool. */
-	if (!worker->has_tiles && !patcnn_tile_add(pool, cpu))
-		WRITE_ONCE(worker->has_tiles, !patcnn_tile_add(pool, cpu));
+	if (!worker->has_tiles)
+		WRITE_ONCE(worker->has_tiles, patcnn_tiles_add(pool, cpu));
 	mutex_unlock(&pool->scratch_lock);
 	return 0;
 }

@@ -55,7 +55,10 @@ struct patcnn_tile *patcnn_pool_take_free(struct patcnn_pool *pool);
 void patcnn_pool_put_free(struct patcnn_pool *pool, struct patcnn_tile *tile);
 struct patcnn_tile *patcnn_pool_adopt(struct patcnn_slot *slot, struct patcnn_job *job);
 bool patcnn_pool_orphan(struct patcnn_slot *slot, struct patcnn_job *job, struct patcnn_tile *tile);
-void patcnn_tile_refresh(struct patcnn_tile *tile);
+
+/* patcnn_scratch.c, for workers */
+void patcnn_tile_refresh(struct patcnn_pool *pool, struct patcnn_tile *tile);
+bool patcnn_tiles_add(struct patcnn_pool *pool, unsigned int cpu);
 
 /* patcnn_profile.c */
 void patcnn_profile_claim(struct patcnn_job *job, u32 step);

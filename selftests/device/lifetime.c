@@ -6,6 +6,10 @@
 
 #include <fcntl.h>
 #include <glob.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -327,6 +331,162 @@ TEST_F_TIMEOUT(lifetime, unbind_with_jobs, 120)
 		EXPECT_TRUE(works());
 		close_all(&self->fd);
 	}
+}
+
+/*
+ * Who closes the last file waits a moment for fences to go, so that the module can be
+ * removed. A process that dies with many files, whose fences others hold, must not
+ * wait so for each.
+ */
+TEST_F_TIMEOUT(lifetime, many_files_with_fences_held, 60)
+{
+	enum { FILES = 40 };
+	int fd[FILES], file[FILES];
+	int64_t t;
+
+	for (int i = 0; i < FILES; i++) {
+		struct net net;
+		uint32_t done;
+		struct job job;
+
+		fd[i] = dev_open();
+		ASSERT_GE(fd[i], 0);
+		ASSERT_OK(net_open_small(&net, fd[i]));
+		ASSERT_OK(sync_create(fd[i], false, &done));
+		net_job(&net, &job);
+		job_sync(&job, done, DRM_PATCNN_SYNC_SIGNAL, 0);
+		ASSERT_OK(job_submit(fd[i], &job));
+		file[i] = sync_export_file(fd[i], done);
+		ASSERT_GE(file[i], 0);
+		ASSERT_EQ(sync_result(fd[i], done, 20000), 0);
+		net_close(&net);
+	}
+	t = now_ns();
+	for (int i = 0; i < FILES; i++)
+		close(fd[i]);
+	t = (now_ns() - t) / 1000000;
+	TH_LOG("%d files closed in %lld ms", FILES, (long long)t);
+	/* A tenth of a second each would be four. */
+	EXPECT_LT(t, 2000);
+	for (int i = 0; i < FILES; i++)
+		close(file[i]);
+}
+
+struct creator { int fd; void *program; size_t size; uint32_t model; int err; };
+
+static void *create_model(void *arg)
+{
+	struct creator *c = arg;
+
+	c->err = model_create(c->fd, c->program, c->size, &c->model, NULL, 0) ? errno : 0;
+	return NULL;
+}
+
+/* MODEL_CREATE is stopped in the middle of its copy, and the device goes away meanwhile. */
+TEST_F_TIMEOUT(lifetime, unbind_while_model_is_copied, 120)
+{
+	size_t page = sysconf(_SC_PAGESIZE), size = self->slow.size;
+	size_t bytes = (size + 2 * page - 1) / page * page;
+	struct creator c = { .fd = self->fd, .size = size };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_copy copy = { .len = page };
+	struct uffdio_api api = { .api = UFFD_API };
+	struct pollfd fault = { .events = POLLIN };
+	pthread_t thread;
+	char name[64];
+	char *map, *last;
+
+	if (!is_root())
+		SKIP(return, "needs root");
+	if (!bound_device(name, sizeof(name)))
+		SKIP(return, "no device in " SYSFS_DRIVER);
+	ASSERT_GT(size, page);
+	fault.fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (fault.fd < 0)
+		SKIP(return, "userfaultfd: %s (CONFIG_USERFAULTFD holds a copy up)", strerror(errno));
+	ASSERT_OK(ioctl(fault.fd, UFFDIO_API, &api));
+	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	last = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(map, MAP_FAILED);
+	ASSERT_NE(last, MAP_FAILED);
+	/* The program ends with the last page, which is not there yet. */
+	c.program = map + bytes - size;
+	memcpy(c.program, self->slow.blob, size - page);
+	memcpy(last, (char *)self->slow.blob + size - page, page);
+	range.range.start = (uintptr_t)map + bytes - page;
+	range.range.len = page;
+	ASSERT_OK(ioctl(fault.fd, UFFDIO_REGISTER, &range));
+
+	ASSERT_EQ(pthread_create(&thread, NULL, create_model, &c), 0);
+	ASSERT_EQ(poll(&fault, 1, 20000), 1);
+	ASSERT_OK(write_file(SYSFS_DRIVER "/unbind", name));
+	copy.dst = range.range.start;
+	copy.src = (uintptr_t)last;
+	ASSERT_OK(ioctl(fault.fd, UFFDIO_COPY, &copy));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(c.err, ENODEV);
+
+	munmap(map, bytes);
+	munmap(last, page);
+	close(fault.fd);
+	ASSERT_OK(write_file(SYSFS_DRIVER "/bind", name));
+	EXPECT_TRUE(works());
+}
+
+/* The size of the pool's scratch, from debugfs; 0 if that is not there. */
+static size_t pool_scratch(void)
+{
+	size_t bytes = 0;
+	char line[80];
+	glob_t g;
+
+	if (!glob("/sys/kernel/debug/accel/*/state", 0, NULL, &g) ||
+	    !glob("/sys/kernel/debug/dri/*/state", GLOB_APPEND, NULL, &g)) {
+		for (size_t i = 0; i < g.gl_pathc && !bytes; i++) {
+			FILE *f = fopen(g.gl_pathv[i], "r");
+
+			while (f && fgets(line, sizeof(line), f))
+				sscanf(line, "scratch: %zu", &bytes);
+			if (f)
+				fclose(f);
+		}
+		globfree(&g);
+	}
+	return bytes;
+}
+
+/* Scratch grows for a model that needs more, and shrinks when that is gone. */
+TEST_F_TIMEOUT(lifetime, scratch_follows_models, 120)
+{
+	size_t before = pool_scratch(), need = 0;
+	struct drm_patcnn_model_info info;
+	struct net net = { 0 };
+
+	if (!before)
+		SKIP(return, "no state of the pool in debugfs");
+	for (uint32_t c = 64; c <= 1024 && need <= before; c *= 2) {
+		uint32_t in, out;
+		struct pb pb;
+
+		if (net.blob)
+			net_close(&net);
+		pb_init(&pb, 3);
+		in = pb_input(&pb, c, 32, 32);
+		out = pb_conv(&pb, &(struct pb_conv){ .in = in, .out = 8, .kh = 3, .kw = 3,
+						      .pt = 1, .pl = 1, .pb = 1, .pr = 1 });
+		ASSERT_OK(net_open(&net, self->fd, &pb, in, pb_output(&pb, out)));
+		ASSERT_OK(model_info(self->fd, net.model, &info));
+		need = info.scratch_bytes;
+	}
+	TH_LOG("%zu bytes; a model that needs %zu", before, need);
+	ASSERT_GT(need, before);
+	EXPECT_GE(pool_scratch(), need);
+	EXPECT_EQ(net_run(&net), 0);
+	net_close(&net);
+	for (int i = 0; i < 1000 && pool_scratch() != before; i++)
+		usleep(20000);
+	EXPECT_EQ(pool_scratch(), before);
+	EXPECT_TRUE(works());
 }
 
 TEST_HARNESS_MAIN
