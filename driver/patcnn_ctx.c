@@ -213,7 +213,6 @@ static int patcnn_ctx_init(struct patcnn_ctx *ctx, struct patcnn_file *pfile,
 	INIT_LIST_HEAD(&ctx->jobs);
 	INIT_LIST_HEAD(&ctx->waiting);
 	INIT_LIST_HEAD(&ctx->queue_node);
-	ctx->fence_context = dma_fence_context_alloc(1);
 	ctx->client = pfile->client;
 	kref_get(&ctx->client->kref);
 	return 0;

@@ -98,7 +98,6 @@ static int patcnn_open(struct drm_device *drm, struct drm_file *file)
 		INIT_LIST_HEAD(&client->queue[i].node);
 		INIT_LIST_HEAD(&client->queue[i].contexts);
 	}
-	init_waitqueue_head(&client->gone);
 	client->id = file->client_id;
 	pfile->pdev = to_patcnn_device(drm);
 	pfile->client = client;
@@ -125,10 +124,11 @@ static void patcnn_postclose(struct drm_device *drm, struct drm_file *file)
 	/*
 	 * Jobs are released by workqueues. Who closes the last file expects to be able
 	 * to remove the module, so give them a moment; a fence that somebody else holds
-	 * is no reason to wait longer.
+	 * is no reason to wait longer. Only the last: a process that is killed with a
+	 * thousand files has to be gone, and its memory, before as many moments.
 	 */
-	wait_event_timeout(pfile->client->gone, !atomic_read(&pfile->client->fences),
-			   PATCNN_CLOSE_WAIT);
+	if (atomic_read(&drm->open_count) == 1)
+		patcnn_fences_wait(PATCNN_CLOSE_WAIT);
 	patcnn_client_put(pfile->client);
 	kfree(pfile);
 }

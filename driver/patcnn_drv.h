@@ -85,8 +85,6 @@ struct patcnn_client {
 	atomic64_t jobs;
 	/** @fences: of its jobs, not freed yet: each pins the module. */
 	atomic_t fences;
-	/** @gone: woken when @fences falls to zero. */
-	wait_queue_head_t gone;
 };
 
 void patcnn_client_put(struct patcnn_client *client);

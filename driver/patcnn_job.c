@@ -41,6 +41,10 @@
 /* Never a limit: see PATCNN_MAX_QUEUED. */
 #define PATCNN_SCHED_CREDITS	(2 * PATCNN_MAX_QUEUED)
 
+/* Fences that are not freed yet, each of which pins the module. */
+static atomic_t patcnn_fences;
+static DECLARE_WAIT_QUEUE_HEAD(patcnn_fences_gone);
+
 static struct patcnn_fence *to_patcnn_fence(struct dma_fence *fence)
 {
 	return container_of(fence, struct patcnn_fence, base);
@@ -63,11 +67,18 @@ static void patcnn_fence_free(struct patcnn_fence *fence)
 
 	drm_dev_put(fence->drm);
 	kfree_rcu(fence, rcu);
-	module_put(THIS_MODULE);
-	/* After that: a closing file waits for the module to be free of them. */
-	if (atomic_dec_and_test(&client->fences))
-		wake_up(&client->gone);
+	atomic_dec(&client->fences);
 	patcnn_client_put(client);
+	module_put(THIS_MODULE);
+	/* After that: who waits wants the module to be free of them. */
+	if (atomic_dec_and_test(&patcnn_fences))
+		wake_up(&patcnn_fences_gone);
+}
+
+/* patcnn_fences_wait - for the last fence to be freed, at most @timeout jiffies. */
+void patcnn_fences_wait(long timeout)
+{
+	wait_event_timeout(patcnn_fences_gone, !atomic_read(&patcnn_fences), timeout);
 }
 
 static void patcnn_fence_free_work(struct work_struct *work)
@@ -111,15 +122,22 @@ struct patcnn_fence *patcnn_fence_alloc(struct drm_device *drm, struct patcnn_cl
 	kref_get(&client->kref);
 	/* Cannot fail: the open file pins the module. */
 	__module_get(THIS_MODULE);
+	atomic_inc(&patcnn_fences);
 	return fence;
 }
 
-/* patcnn_fence_init - give @fence its place in the order of @ctx. */
+/*
+ * patcnn_fence_init - make it the next fence of @ctx
+ *
+ * On a timeline of its own: fences of one have to signal in order, and a reservation
+ * object keeps the last only. But a queued job that is cancelled signals while the one
+ * before it may be writing, and a short job may be done before its predecessor's fence is.
+ */
 void patcnn_fence_init(struct patcnn_fence *fence, struct patcnn_ctx *ctx)
 {
 	lockdep_assert_held(&ctx->lock);
 	dma_fence_init(&fence->base, &patcnn_fence_ops, &fence->lock,
-		       ctx->fence_context, ++ctx->seqno);
+		       dma_fence_context_alloc(1), ++ctx->seqno);
 }
 
 /* patcnn_fence_put - also of a fence that was never initialised. */

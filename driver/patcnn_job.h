@@ -55,7 +55,6 @@ struct patcnn_ctx {
 	/** @dead: nothing is pushed any more. */
 	bool dead;
 	struct patcnn_arena *arena;
-	u64 fence_context;
 	u64 seqno;
 	/** @queued: jobs whose fence has not been signalled. */
 	atomic_t queued;
@@ -168,6 +167,7 @@ void patcnn_sched_fini(struct patcnn_ctx *ctx);
 struct patcnn_fence *patcnn_fence_alloc(struct drm_device *drm, struct patcnn_client *client);
 void patcnn_fence_init(struct patcnn_fence *fence, struct patcnn_ctx *ctx);
 void patcnn_fence_put(struct patcnn_fence *fence);
+void patcnn_fences_wait(long timeout);
 
 /* patcnn_profile.c */
 struct patcnn_job_profile *patcnn_profile_alloc(struct patcnn_device *pdev, u32 steps);

@@ -312,6 +312,43 @@ TEST_F(fences, canceled)
 	EXPECT_EQ(net_run(&self->net), 0);
 }
 
+/*
+ * A queued job that is cancelled ends before the one that runs, and that one still
+ * writes for a moment: their buffer is not idle until both are done.
+ */
+TEST_F_TIMEOUT(fences, canceled_out_of_order, 120)
+{
+	struct net slow;
+
+	ASSERT_OK(net_open_slow(&slow, self->fd, 20));
+	for (int round = 0; round < 100; round++) {
+		uint32_t ctx, running, queued;
+		struct job job;
+		int file;
+
+		ASSERT_OK(ctx_create(self->fd, DRM_PATCNN_PRIORITY_NORMAL, NULL, &ctx));
+		ASSERT_OK(sync_create(self->fd, false, &running));
+		ASSERT_OK(sync_create(self->fd, false, &queued));
+		net_job(&slow, &job);
+		job.args.ctx = ctx;
+		job_sync(&job, running, DRM_PATCNN_SYNC_SIGNAL, 0);
+		ASSERT_OK(job_submit(self->fd, &job));
+		job.sync[0].handle = queued;
+		ASSERT_OK(job_submit(self->fd, &job));
+		file = sync_export_file(self->fd, running);
+		ASSERT_GE(file, 0);
+		usleep(round * 20);
+		ASSERT_OK(ctx_destroy(self->fd, ctx));
+		ASSERT_OK(bo_sync(self->fd, slow.out_bo, DRM_PATCNN_BO_SYNC_READ,
+				  now_ns() + 20000000000));
+		ASSERT_NE(sync_file_status(file), 0);
+		close(file);
+		sync_destroy(self->fd, running);
+		sync_destroy(self->fd, queued);
+	}
+	net_close(&slow);
+}
+
 /* More work than the time limit allows ends with ETIME, and the next job is not affected. */
 TEST_F_TIMEOUT(fences, watchdog, 180)
 {
