@@ -16,7 +16,7 @@
 #define TUNE_BUDGET	60	/* seconds */
 #define TUNE_NONE	UINT32_MAX
 #define TUNE_CHAIN	4	/* longest chain tried */
-#define TUNE_TRIES	16	/* choices of one kind tried for one operator */
+#define TUNE_TRIES	24	/* choices of one kind tried for one operator */
 #define TUNE_ALGORITHMS	32	/* more than kernels have families */
 
 struct tune_opts {

@@ -132,17 +132,20 @@ static uint64_t geometry(const struct pat_program *prog, uint32_t op)
 
 /*
  * Values of @kind that are tried, 0 at the end. They are more than kernels know now: what
- * these do not know makes no other plan. Tiles: rows in the lower byte, then vectors.
+ * these do not know makes no other plan. Tiles: rows in the lower byte, then vectors or
+ * strips; few of each first, as not all may have their time.
  */
-#define TILE_ROWS(v) \
-	(v) << 8 | 8, (v) << 8 | 7, (v) << 8 | 6, (v) << 8 | 4, (v) << 8 | 9, (v) << 8 | 10, \
-	(v) << 8 | 12, (v) << 8 | 5, (v) << 8 | 3, (v) << 8 | 2, (v) << 8 | 14, (v) << 8 | 1, \
-	(v) << 8 | 16
 static const uint16_t algorithms[] = {
 	1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 0
 };
 static const uint16_t tiles[] = {
-	TILE_ROWS(1), TILE_ROWS(2), TILE_ROWS(3), TILE_ROWS(4), TILE_ROWS(6), TILE_ROWS(8), 0
+	0x0108, 0x0107, 0x0204, 0x0404, 0x0207, 0x0802, 0x0104, 0x0106,
+	0x0407, 0x1001, 0x010e, 0x0403, 0x0206, 0x0402, 0x0205, 0x0304,
+	0x010a, 0x010c, 0x0203, 0x0208, 0x0105, 0x0109, 0x0804, 0x0801,
+	0x0202, 0x0303, 0x0602, 0x0803, 0x0307, 0x0405, 0x0103, 0x0102,
+	0x0406, 0x0302, 0x0604, 0x0c02, 0x0401, 0x0c01, 0x0603, 0x0502,
+	0x0504, 0x0503, 0x0a01, 0x0a02, 0x0607, 0x0201, 0x0101, 0x020e,
+	0
 };
 static const uint16_t blocks[] = { 16, 32, 64, 128, 256, 512, 1024, 0 };
 static const uint16_t rows[] = { 1, 2, 4, 7, 8, 12, 14, 16, 21, 24, 28, 32, 56, 0 };
