@@ -8,7 +8,7 @@ pat-int := program program_op program_window program_weights program_work progra
 	   plan plan_chain plan_layout plan_memory plan_nd plan_reduce plan_tune plan_window \
 	   pack exec exec_chain isa \
 	   kernels/conv_plan kernels/conv_group kernels/conv_taps kernels/conv_cols \
-	   kernels/conv_pats kernels/conv_dw kernels/conv_gemv \
+	   kernels/conv_pats kernels/conv_strips kernels/conv_dw kernels/conv_gemv \
 	   kernels/conv_gemm kernels/conv_wino
 
 # Floats and vectors: built with the FPU flags of the architecture and those below, and

@@ -39,7 +39,7 @@ static u32 bits(float f)
 static void draw(struct layer *l, u32 *s)
 {
 	struct pat_conv *c = &l->conv;
-	u32 eh, ew;
+	u32 eh, ew, plain;
 
 	memset(l, 0, sizeof(*l));
 	c->kernel_h = PICK(s, 1, 1, 3, 3, 3, 3, 5, 7);
@@ -48,12 +48,18 @@ static void draw(struct layer *l, u32 *s)
 	c->stride_w = layer_random(s) % 8 ? c->stride_h : PICK(s, 1, 2);
 	c->dilation_h = PICK(s, 1, 1, 1, 1, 1, 1, 2);
 	c->dilation_w = layer_random(s) % 8 ? c->dilation_h : 1;
+	plain = layer_random(s) % 5 == 0;
+	if (plain) {
+		/* what nets consist of */
+		c->kernel_h = c->kernel_w = 3;
+		c->stride_h = c->stride_w = c->dilation_h = c->dilation_w = 1;
+	}
 	eh = (c->kernel_h - 1) * c->dilation_h + 1;
 	ew = (c->kernel_w - 1) * c->dilation_w + 1;
 	c->in.h = PICK(s, 1, 5, 7, 8, 13, 14, 16, 28, 31, 32, 33) + eh - 1;
 	c->in.w = layer_random(s) % 2 ? c->in.h : PICK(s, 1, 7, 15, 16, 17, 30, 31, 32, 45, 56, 64, 112) + ew - 1;
-	c->pad_top = layer_random(s) % 3 ? (c->kernel_h - 1) / 2 : layer_random(s) % eh;
-	c->pad_left = layer_random(s) % 3 ? (c->kernel_w - 1) / 2 : layer_random(s) % ew;
+	c->pad_top = plain || layer_random(s) % 3 ? (c->kernel_h - 1) / 2 : layer_random(s) % eh;
+	c->pad_left = plain || layer_random(s) % 3 ? (c->kernel_w - 1) / 2 : layer_random(s) % ew;
 	c->out.h = (c->in.h + 2 * c->pad_top - eh) / c->stride_h + 1;
 	c->out.w = (c->in.w + 2 * c->pad_left - ew) / c->stride_w + 1;
 	if (layer_random(s) % 12 == 0) {
@@ -92,8 +98,9 @@ static void draw(struct layer *l, u32 *s)
 	l->tune.l1_bytes = PICK(s, 4096, 32768, 49152);
 	l->tune.l2_bytes = PICK(s, 16384, 262144, 2097152);
 	l->tune.band_rows = PICK(s, 0, 0, 1, 3, 8);
+	l->tune.any_row = layer_random(s) % 4 == 0;
 	l->tune.algo = PICK(s, 0, 0, PAT_CONV_TAPS, PAT_CONV_COLUMNS, PAT_CONV_DEPTHWISE,
-			    PAT_CONV_PATTERNS, PAT_CONV_GEMM, PAT_CONV_WINOGRAD);
+			    PAT_CONV_PATTERNS, PAT_CONV_PATTERNS, PAT_CONV_GEMM, PAT_CONV_WINOGRAD);
 }
 
 int main(int argc, char **argv)

@@ -62,6 +62,8 @@ struct pat_conv_packed {
 	u32 algo;
 	u32 vl;
 	u32 band_rows;
+	/** @rows: of a band that flat tiles take at a time. */
+	u32 rows;
 	u32 units;
 	u32 block;
 	u32 blocks;
@@ -76,8 +78,17 @@ struct pat_conv_packed {
 	u32 tile_p;
 	/** @halo: lanes in front of a segment's first output column. */
 	u32 halo;
-	/** @fold: lanes of one of two rows in a vector, the second @tile_r rows below; or 0. */
+	/** @fold: lanes of one of two rows in a vector (depthwise), or 0. */
 	u32 fold;
+	/** @strips: strips (tmpl_strips.h) side by side, and the vectors that their rows fill. */
+	u32 strips;
+	u32 columns;
+	/** @lead: lanes in front of the first strip. */
+	u32 lead;
+	/** @stream: results are too many for the caches. */
+	u32 stream;
+	/** @banks: of accumulators of pattern tiles. */
+	u32 banks;
 	/** @bodies: u32 [body_count]: the bodies (masks of 3x3 taps) that a pattern layer uses. */
 	u64 bodies;
 	u32 body_count;
@@ -116,8 +127,8 @@ struct pat_conv_isa {
 	const char *name;
 	u32 vl;
 	u32 regs;
-	/** @patterns: has pattern tiles (tmpl_pats.h). */
-	bool patterns;
+	/** @strips: has tmpl_strips.h and tmpl_pats.h. */
+	bool strips;
 	u32 tile_count;
 	const struct pat_tile *tiles;
 	bool (*run)(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
@@ -137,6 +148,20 @@ static inline u32 pat_max(u32 a, u32 b)
 static inline u32 pat_div_up(u32 a, u32 b)
 {
 	return (a + b - 1) / b;
+}
+
+/* rows of a pattern tile (tmpl_pats.h), and the most that there are */
+#define PAT_PATS_ROWS	7
+
+static inline u32 pat_pats_rows(const struct pat_conv_packed *k)
+{
+	return k->banks == 2 ? 4 : PAT_PATS_ROWS;
+}
+
+/* whether what @c writes goes past the caches: they do not hold it until it is read */
+static inline u32 pat_streams(const struct pat_conv *c, const struct pat_tune *t)
+{
+	return c->out.w % 16 == 0 && c->out.plane * c->out.c * sizeof(float) > 2ULL * t->l2_bytes;
 }
 
 static inline u64 pat_align(u64 x)
@@ -225,7 +250,9 @@ int pat_pats_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		  struct pat_conv_info *info);
 void pat_pats_pack(const struct pat_conv_isa *isa, const struct pat_weights *w,
 		   struct pat_conv_packed *k, struct pat_groups *g);
-bool pat_body_exists(u32 mask);
+int pat_strips_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
+		    const struct pat_weights *w, struct pat_conv_packed *k,
+		    struct pat_conv_info *info);
 int pat_dw_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 		struct pat_conv_packed *k, struct pat_conv_info *info);
 void pat_dw_pack(const struct pat_weights *w, struct pat_conv_packed *k, struct pat_groups *g);

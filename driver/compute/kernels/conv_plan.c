@@ -48,9 +48,10 @@ static int can(const struct pat_conv_isa *isa, const struct pat_tune *t, const s
 		       c->stride_h <= 4 && c->dilation_h == 1 && c->dilation_w == 1 &&
 		       c->pad_left < c->kernel_w;
 	case PAT_CONV_PATTERNS:
-		return isa->patterns && c->kernel_h == 3 && c->kernel_w == 3 &&
+		return isa->strips && c->kernel_h == 3 && c->kernel_w == 3 &&
 		       c->stride_h == 1 && c->stride_w == 1 && c->dilation_h == 1 &&
-		       c->dilation_w == 1 && c->pad_top == 1 && c->pad_left == 1;
+		       c->dilation_w == 1 && c->pad_top == 1 && c->pad_left == 1 &&
+		       c->in.h == c->out.h && c->in.w == c->out.w;
 	case PAT_CONV_WINOGRAD:
 		return pat_wino_can(c, t);
 	case PAT_CONV_GEMM:
@@ -86,17 +87,18 @@ static int wino_pays(const struct pat_conv_isa *isa, const struct pat_tune *t,
 
 /*
  * Kernels with patterns of which filters share nothing. The tiles that are made for these
- * want rows of more than half a vector, every column of the input, and runs of kernels of
- * one pattern. Elsewhere taps are twice as fast, and products are faster still if a third
- * of the weights is there.
+ * want runs of kernels of one pattern, and take every column of the input. Elsewhere taps
+ * are faster, and products are faster still if a third of the weights is there.
  */
 static u32 choose_free(const struct pat_conv_isa *isa, const struct pat_tune *t,
 		       const struct pat_conv *c, const struct pat_weights *w)
 {
-	if (c->stride_w > 1 || 2 * c->out.w <= isa->vl)
+	bool patterns = can(isa, t, c, PAT_CONV_PATTERNS);
+
+	if (c->stride_w > 1 || (patterns ? 4 : 2) * c->out.w <= isa->vl)
 		return w->nnz * 3 >= (u64)c->out.c * pat_filter_taps(c) &&
 		       can(isa, t, c, PAT_CONV_GEMM) ? PAT_CONV_GEMM : PAT_CONV_TAPS;
-	if (w->nnz >= 24ULL * c->out.c && can(isa, t, c, PAT_CONV_PATTERNS))
+	if (patterns && w->nnz >= 24ULL * c->out.c)
 		return PAT_CONV_PATTERNS;
 	return can(isa, t, c, PAT_CONV_COLUMNS) ? PAT_CONV_COLUMNS : PAT_CONV_TAPS;
 }
@@ -191,11 +193,13 @@ int pat_conv_plan(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		return ret;
 
 	/* whether filters form groups is only known when their weights are: have room for both */
-	t.row_step = info->row_step;
+	if (info->algo == PAT_CONV_COLUMNS)
+		t.row_step = info->row_step;
 	ret = plan(isa, &t, c, w, PAT_CONV_TAPS, &k, &other);
 	if (ret)
 		return ret;
-	info->band_rows = other.band_rows;
+	if (info->algo == PAT_CONV_COLUMNS)
+		info->band_rows = other.band_rows;
 	if (other.packed_bytes > info->packed_bytes)
 		info->packed_bytes = other.packed_bytes;
 	if (other.scratch_bytes > info->scratch_bytes)
@@ -240,12 +244,12 @@ int pat_conv_pack(const struct pat_conv_isa *isa, const struct pat_tune *tune,
 		if (shared * 2 > c->out.c)
 			algo = PAT_CONV_TAPS;
 	}
-	if (!t.algo && rows(info.algo) && algo != info.algo)
+	if (algo != info.algo && info.algo == PAT_CONV_COLUMNS)
 		t.row_step = info.row_step;
 	ret = plan(isa, &t, c, w, algo, k, &one);
 	if (ret)
 		return ret;
-	/* a band is what the flat tiles want: row tiles take it piece by piece */
+	/* what one of the two wants the other one takes piece by piece */
 	k->band_rows = info.band_rows;
 	switch (algo) {
 	case PAT_CONV_GEMV:
@@ -315,8 +319,10 @@ void pat_conv_describe(const void *packed, char *text)
 		text = word(text, "depthwise");
 		break;
 	case PAT_CONV_PATTERNS:
-		text = word(text, k->fold ? "patterns folded " : "patterns ");
+		text = word(text, "patterns ");
 		text = number(text, k->tile_r);
+		text = word(text, "x");
+		text = number(text, k->strips);
 		break;
 	case PAT_CONV_WINOGRAD:
 		text = word(text, "winograd");

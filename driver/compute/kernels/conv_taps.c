@@ -62,7 +62,7 @@ static u32 pick_rows(const struct pat_conv_isa *isa, const struct pat_tune *t,
 
 	/*
 	 * Cost of a row of output: vectors computed, and rows of halo gathered and read
-	 * again. Panels beyond half of the second-level cache are not considered.
+	 * again. Panels beyond three eighths of the second-level cache are not considered.
 	 */
 	for (u32 rows = 1; rows <= limit; rows++) {
 		if (t->row_step > 1 && rows % t->row_step && rows < limit && limit > t->row_step)
@@ -72,7 +72,7 @@ static u32 pick_rows(const struct pat_conv_isa *isa, const struct pat_tune *t,
 		u64 cost;
 
 		pat_taps_panel(c, rows, &p);
-		if (best_cost != ~0ULL && (u64)p.plane * p.phases_y * p.phases_x * c->in.c * 4 > t->l2_bytes / 2)
+		if (best_cost != ~0ULL && (u64)p.plane * p.phases_y * p.phases_x * c->in.c * 4 > t->l2_bytes * 3 / 8)
 			break;
 		vectors = pat_div_up((rows - 1) * p.pitch + c->out.w, vl);
 		tiles = pat_div_up(vectors, tile);
@@ -129,7 +129,8 @@ int pat_taps_plan(const struct pat_conv_isa *isa, const struct pat_tune *t,
 		goto packed;
 	}
 	k->band_rows = pick_rows(isa, t, c);
-	pat_taps_panel(c, k->band_rows, &k->panel);
+	k->rows = k->band_rows;
+	pat_taps_panel(c, k->rows, &k->panel);
 	nph = k->panel.phases_y * k->panel.phases_x;
 
 	k->batch = 8;

@@ -95,7 +95,8 @@ struct pat_tune {
 	u32 algo;
 	/**
 	 * @band_rows: upper bound of pat_conv_info.band_rows; PAT_CONV_WINOGRAD has a least
-	 * height, of as many tiles as its vectors hold.
+	 * height, of as many tiles as its vectors hold, and PAT_CONV_PATTERNS one of its strips
+	 * unless @any_row.
 	 */
 	u32 band_rows;
 	/** @row_step: band_rows becomes a multiple of it where it can. */

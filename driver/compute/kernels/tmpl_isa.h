@@ -5,6 +5,7 @@
 #include "tmpl_taps.h"
 #include "tmpl_pw.h"
 #include "tmpl_rows.h"
+#include "tmpl_strips.h"
 #include "tmpl_gemm.h"
 #include "tmpl_wino.h"
 #include "tmpl_dw.h"
@@ -17,7 +18,9 @@ static bool conv_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 
 	if (k->algo == PAT_CONV_GEMV)
 		return gemv_run(k, t, cur, left, scratch);
-	if (k->algo == PAT_CONV_COLUMNS || k->algo == PAT_CONV_PATTERNS)
+	if (k->algo == PAT_CONV_PATTERNS)
+		return strips_run(k, t, cur, left, scratch);
+	if (k->algo == PAT_CONV_COLUMNS)
 		return rows_run(k, t, cur, left, scratch);
 	if (k->algo == PAT_CONV_DEPTHWISE)
 		return dw_run(k, t, cur, left, scratch);
@@ -35,7 +38,7 @@ const struct pat_conv_isa PAT_ISA(pat_conv_isa) = {
 	.name = PAT_NAME,
 	.vl = PAT_VL,
 	.regs = PAT_REGS,
-	.patterns = PAT_VL == 16,
+	.strips = PAT_VL == 16,
 	.tile_count = sizeof(cols_tiles) / sizeof(*cols_tiles),
 	.tiles = cols_tiles,
 	.run = conv_run,

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * Pattern tiles: 3x3 patterns, one body each (no branch per kernel). A tile is R rows of
- * one vector, held three times: one set of accumulators for each column of the kernel.
- * A loaded row then serves every tap that needs it without being shifted, so all loads
- * are aligned and a kernel of four taps loads R + 2 vectors for 4 R FMAs. The three sets
- * are shifted against each other and added once per filter.
+ * one vector (tmpl_strips.h), held three times: one set of accumulators for each column of
+ * the kernel. A loaded row then serves every tap that needs it without being shifted, so
+ * all loads are aligned and a kernel of four taps loads R + 2 vectors for 4 R FMAs. The
+ * three sets are shifted against each other and added once per filter; what crosses into
+ * the next vector is carried there.
  *
- * A vector holds a whole row, or 14 columns and one on either side, or (rows of at most
- * 7 columns) two rows that are R apart.
+ * Tiles of few rows of one filter have two banks of all that, for every other kernel of a
+ * pattern: one alone would wait for its own results.
  */
-#include "tmpl_act.h"
 
-#ifdef PAT_VEC_AVX512
+#include "pats_bodies.h"
 
 /* number of taps of mask @m below bit @b */
 #define PATS_RANK(m, b) __builtin_popcount((m) & ((1 << (b)) - 1))
@@ -49,175 +49,124 @@ PAT_INLINE void pats_body(vf *acc, const float *x, const float *w, const int R, 
 }
 
 /*
- * Bodies: the eight usual patterns, then one to three taps of a single column, of which
- * any other mask is made; conv_pats.c has the same list in the same order. The usual ones
- * follow each other without a dispatch, which processors fail to predict.
+ * A body for each number of rows and mask. Checks of every access would have a compiler
+ * move all accumulators around each of them, in all bodies at once: sanitizers get one
+ * function for all.
  */
-#define PATS_USUAL(X)								\
-	X(0, 0x01b) X(1, 0x036) X(2, 0x0d8) X(3, 0x1b0)				\
-	X(4, 0x03a) X(5, 0x09a) X(6, 0x0b2) X(7, 0x0b8)
-#define PATS_COLUMNS(X)								\
-	X(0x001) X(0x002) X(0x004) X(0x008) X(0x010) X(0x020) X(0x040) X(0x080)	\
-	X(0x100) X(0x009) X(0x012) X(0x024) X(0x048) X(0x090) X(0x120) X(0x041)	\
-	X(0x082) X(0x104) X(0x049) X(0x092) X(0x124)
+#ifdef PAT_SANITIZED
+static PAT_NOINLINE void pats_any(vf *acc, const float *x, const u32 *w, u32 rows, u32 mask)
+{
+	pats_body(acc, x, (const float *)w, rows, mask);
+}
+#define PATS_FOUR(M, acc, x, w) pats_any(acc, x, w, 4, M)
+#define PATS_SEVEN(M, acc, x, w) pats_any(acc, x, w, 7, M)
+#else
+#define PATS_FOUR(M, acc, x, w) pats_body(acc, x, (const float *)(w), 4, M)
+#define PATS_SEVEN(M, acc, x, w) pats_body(acc, x, (const float *)(w), 7, M)
+#endif
 
-#define PATS_LOOP(M)								\
-	for (; n > 0; n--, s += 1 + __builtin_popcount(M)) {			\
-		pat_prefetch(s + 192);						\
-		pats_body(acc, panel + s[0], (const float *)s + 1, R, M);	\
-	}
-#define PATS_RUN(i, M)								\
-	n = count[i];								\
-	PATS_LOOP(M)
-#define PATS_CASE(M)								\
+/* kernels of one body, in tiles of seven rows and in those of four with two banks */
+#define PATS_STEP(M)	(1 + __builtin_popcount(M))
+#define PATS_ONE(M)								\
 	case M:									\
-		PATS_LOOP(M)							\
+		for (; n; n--, s += PATS_STEP(M)) {				\
+			pat_prefetch(s + 192);					\
+			PATS_SEVEN(M, acc, panel + s[0], s + 1);		\
+		}								\
+		break;
+#define PATS_TWO(M)								\
+	case M:									\
+		for (; n > 1; n -= 2, s += 2 * PATS_STEP(M)) {			\
+			pat_prefetch(s + 192);					\
+			PATS_FOUR(M, acc, panel + s[0], s + 1);			\
+			PATS_FOUR(M, acc + 12, panel + s[PATS_STEP(M)],		\
+				  s + PATS_STEP(M) + 1);			\
+		}								\
+		if (n) {							\
+			PATS_FOUR(M, acc, panel + s[0], s + 1);			\
+			s += PATS_STEP(M);					\
+		}								\
 		break;
 
-/* two rows in a vector: a row of a tile goes to two places */
-static PAT_NOINLINE void pats_store_folded(const struct cols_job *j, u32 f, u32 R)
+/*
+ * The three sets become results of rows from @row on: see strips_out(). They replace the
+ * third one, and the second one what is not ahead.
+ */
+PAT_INLINE void pats_finish(const struct strips_job *j, vf *acc, u32 filter, u32 row, const int R)
 {
-	const struct pat_conv *c = &j->k->conv;
-	u32 fold = j->k->fold;
+	const u32 left = j->left, right = j->right, late = j->k->tile_p;
+	float *carry = j->carry + (u64)filter * 2 * late + row;
+	vf *sum = acc + R, *done = sum + R;
 
-	for (u32 i = 0; i < 2 * R && i < j->rows; i++) {
-		u64 at = f * c->out.plane + (u64)(j->row + i) * c->out.pitch;
-		vf x = v_loadm(j->tmp + i % R * PAT_VL + i / R * fold, v_first(j->cols));
-
-		if (j->res)
-			x += v_loadm(j->res + f * c->res.plane + (u64)(j->row + i) * c->res.pitch,
-				     v_first(j->cols));
-		x = v_min(v_max(x, v_set1(j->act.lo)), v_set1(j->act.hi));
-		if (j->act.other)
-			x = v_act(j->act.other, j->act.a, j->act.b, x);
-		v_storem(j->out + at, v_first(j->cols), x);
-		if (c->out.pitch > c->out.w)
-			zero_floats(j->out + at + j->cols, c->out.pitch - c->out.w);
-	}
-}
-
-PAT_INLINE void pats_finish_folded(const struct cols_job *j, vf *acc, u32 f, const int R)
-{
 	PAT_UNROLL
-	for (int i = 0; i < R; i++)
-		v_store(j->tmp + i * PAT_VL, acc[i]);
-	pats_store_folded(j, f, R);
+	for (int r = 0; r < R; r++) {
+		vf next = v_set1(carry[r]), last = v_set1(carry[late + r]);
+
+		v_keep(next);
+		v_keep(last);
+		v_store1(carry + r, done[r]);
+		sum[r] = v_addm(sum[r], right, v_left(done[r], next));
+		v_store1(carry + late + r, sum[r]);
+		done[r] = v_addm(v_left(sum[r], last), left, acc[r]);
+	}
+	for (u32 p = 0; p < j->late; p++)
+		strips_put(j, j->piece + p, done, filter, row, R);
+	for (u32 p = j->late; p < j->pieces; p++)
+		strips_put(j, j->piece + p, sum, filter, row, R);
 }
 
-PAT_INLINE void pats_tile(const struct cols_job *j, u32 f0, u32 f1, const int R)
+/* filters @f0 to @f1, rows @row to @end */
+PAT_INLINE void pats_tile(const struct strips_job *j, u32 f0, u32 f1, u32 row, u32 end,
+			  const int R, const int BANKS)
 {
 	const struct pat_conv_packed *k = j->k;
-	const u32 *filters = (const u32 *)((const u8 *)k + k->classes[0].filters);
-	const float *bias = (const float *)((const u8 *)k + k->classes[0].bias);
+	const u32 *filters = (const u32 *)((const u8 *)k + j->cls->filters);
+	const float *bias = (const float *)((const u8 *)k + j->cls->bias);
 	const u32 *body = (const u32 *)((const u8 *)k + k->bodies);
-	const float *panel = j->panel;
 
 	for (u32 f = f0; f < f1; f++) {
 		const u32 *count = (const u32 *)((const u8 *)k + j->ptr[f]);
-		const u32 *s = count + k->body_count;
-		float *part = j->partial + (u64)f * R * PAT_VL;
-		vf acc[27];
-		u32 n;
 
-		if (j->last && f + 1 < f1)
-			cols_prefetch(j, filters[f + 1], R);
-		PAT_UNROLL
-		for (int i = 0; i < R; i++) {
-			acc[i] = v_set1(0);
-			acc[R + i] = j->first ? v_set1(bias[f]) : v_load(part + i * PAT_VL);
-			acc[2 * R + i] = v_set1(0);
-		}
-		PATS_USUAL(PATS_RUN)
-		for (u32 p = 8; p < k->body_count; p++) {
-			n = count[p];
-			switch (body[p]) {
-			PATS_COLUMNS(PATS_CASE)
-			}
-		}
-		/* columns beyond the vector are zero, or of no interest */
-		PAT_UNROLL
-		for (int i = 0; i < R; i++)
-			acc[R + i] += v_right(v_set1(0), acc[i]) + v_left(acc[2 * R + i], v_set1(0));
-		if (!j->last) {
+		if (!row)
+			strips_ahead(j, j->unit + f);
+		for (u32 y = row; y < end; y += R) {
+			const u32 *s = count + k->body_count;
+			const float *panel = j->panel + y * PAT_VL;
+			vf acc[27];
+
+			strips_prefetch(j, filters[f], y, R);
 			PAT_UNROLL
-			for (int i = 0; i < R; i++)
-				v_store(part + i * PAT_VL, acc[R + i]);
-		} else if (k->fold) {
-			pats_finish_folded(j, acc + R, filters[f], R);
-		} else {
-			cols_finish(j, acc + R, filters[f], R, 1);
+			for (int i = 0; i < 3 * R * BANKS; i++)
+				acc[i] = i / R == 1 ? v_set1(bias[f]) : v_set1(0);
+			for (u32 p = 0; p < k->body_count; p++) {
+				u32 n = count[p];
+
+				if (BANKS == 2) {
+					switch (body[p]) {
+					PATS_BODIES(PATS_TWO)
+					}
+				} else {
+					switch (body[p]) {
+					PATS_BODIES(PATS_ONE)
+					}
+				}
+			}
+			if (BANKS == 2) {
+				PAT_UNROLL
+				for (int i = 0; i < 3 * R; i++)
+					acc[i] += acc[3 * R + i];
+			}
+			pats_finish(j, acc, filters[f], y, R);
 		}
 	}
 }
 
-#define PATS_ALL(X) X(4) X(7) X(8) X(9)
-
-#define PATS_DEFINE(R)								\
-static PAT_HOT void pats_##R(const struct cols_job *j, u32 f0, u32 f1)		\
-{										\
-	pats_tile(j, f0, f1, R);						\
-}
-#define PATS_DISPATCH(R)							\
-	case R:									\
-		pats_##R(j, f0, f1);						\
-		break;
-
-PATS_ALL(PATS_DEFINE)
-
-static void pats_dispatch(const struct cols_job *j, u32 f0, u32 f1)
+static PAT_HOT void pats_four(const struct strips_job *j, u32 f0, u32 f1, u32 row, u32 end)
 {
-	switch (j->k->tile_r) {
-	PATS_ALL(PATS_DISPATCH)
-	}
+	pats_tile(j, f0, f1, row, end, 4, 2);
 }
 
-/* rows [y - 1, y + r] of a channel beside rows [y - 1 + r, y + 2 r] */
-static bool gather_folded(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
-			  u32 *done, s64 *budget, float *panel)
+static PAT_HOT void pats_seven(const struct strips_job *j, u32 f0, u32 f1, u32 row, u32 end)
 {
-	const struct pat_conv *c = &k->conv;
-	u32 rows = k->tile_r + 2;
-
-	for (; *done < c->in.c; ++*done) {
-		const float *src = t->in + *done * c->in.plane;
-		float *d = panel + (u64)*done * k->panel.plane;
-
-		if (*budget <= 0)
-			return false;
-		*budget -= rows * PAT_VL * 4;
-		for (u32 r = 0; r < rows; r++) {
-			s32 y = (s32)(t->row + r) - 1, z = y + (s32)k->tile_r;
-			vf v = v_set1(0);
-
-			if (y >= 0 && y < (s32)c->in.h)
-				v = v_loadm(src + (s64)y * c->in.pitch, v_first(c->in.w));
-			if (z >= 0 && z < (s32)c->in.h)
-				v += v_loadm(src + (s64)z * c->in.pitch - k->fold,
-					     v_first(c->in.w) << k->fold);
-			v_store(d + r * PAT_VL, v);
-		}
-	}
-	return true;
+	pats_tile(j, f0, f1, row, end, PAT_PATS_ROWS, 1);
 }
-
-#else
-
-PAT_INLINE void pats_dispatch(const struct cols_job *j, u32 f0, u32 f1)
-{
-	(void)j;
-	(void)f0;
-	(void)f1;
-}
-
-PAT_INLINE bool gather_folded(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
-			      u32 *done, s64 *budget, float *panel)
-{
-	(void)k;
-	(void)t;
-	(void)done;
-	(void)budget;
-	(void)panel;
-	return true;
-}
-
-#endif

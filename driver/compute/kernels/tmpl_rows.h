@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* A band of output rows through the row tiles of tmpl_cols.h and tmpl_pats.h. */
+/* A band of output rows through the row tiles of tmpl_cols.h. */
 #include "tmpl_cols.h"
-#include "tmpl_pats.h"
 
 /* cur: a: channels gathered, b: piece of the band and segment, c: block, d: filters done */
 static bool rows_run(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
@@ -14,7 +13,6 @@ static bool rows_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 		.k = k, .out = t->out, .res = t->res, .act = pat_clamp_of(c),
 		.partial = (float *)((u8 *)scratch + k->partial),
 		.tmp = (float *)((u8 *)scratch + k->finish),
-		.lane = k->algo == PAT_CONV_PATTERNS ? k->halo : 0,
 	};
 	u64 lanes = (u64)k->tile_r * k->tile_v * PAT_VL;
 
@@ -26,8 +24,7 @@ static bool rows_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 
 		part.row += at;
 		part.rows = pat_min(k->tile_r, t->rows - at);
-		if (k->fold ? !gather_folded(k, &part, &cur->a, &budget, scratch) :
-			      !gather_some(k, &part, seg, &cur->a, &budget, scratch))
+		if (!gather_some(k, &part, seg, &cur->a, &budget, scratch))
 			return false;
 		j.row = part.row;
 		j.rows = part.rows;
@@ -48,10 +45,7 @@ static bool rows_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 				do
 					e++;
 				while (e < u1 && j.ptr[e] - j.ptr[f] < limit);
-				if (k->algo == PAT_CONV_PATTERNS)
-					pats_dispatch(&j, f, e);
-				else
-					cols_dispatch(&j, f, e);
+				cols_dispatch(&j, f, e);
 				budget -= (s64)((j.ptr[e] - j.ptr[f]) / 4 + (e - f) * 8) * lanes;
 				cur->d += e - f;
 			}

@@ -277,8 +277,9 @@ static PAT_NOINLINE void taps_segments(struct taps_job *j, const struct pat_conv
 		j->seg_at[v] = 2 * v;
 }
 
-static bool taps_run(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
-		     struct pat_cursor *cur, s64 budget, float *scratch)
+/* cur: a: channels gathered, b: tile of the rows, c: block, d: units done */
+static bool taps_rows(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
+		      struct pat_cursor *cur, s64 *budget, float *scratch)
 {
 	const struct pat_conv *c = &k->conv;
 	u32 u0 = (u64)k->units * t->part / t->parts;
@@ -290,9 +291,7 @@ static bool taps_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 	float *partial = (float *)((u8 *)scratch + k->partial);
 	u32 start = 0;
 
-	if (u0 == u1)
-		return true;
-	if (!gather_some(k, t, 0, &cur->a, &budget, scratch))
+	if (!gather_some(k, t, 0, &cur->a, budget, scratch))
 		return false;
 	for (u32 i = 0; i < k->class_count; start += k->classes[i++].groups) {
 		const struct pat_class *cls = k->classes + i;
@@ -328,16 +327,16 @@ static bool taps_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 				while (g < end) {
 					u64 from = j.ptr[g];
 					/* bytes of stream that the budget allows */
-					u64 limit = budget > 0 ? (u64)budget / (n * PAT_VL) * 4 : 0;
+					u64 limit = *budget > 0 ? (u64)*budget / (n * PAT_VL) * 4 : 0;
 					u32 e = g;
 
-					if (budget <= 0)
+					if (*budget <= 0)
 						return false;
 					do
 						e++;
 					while (e < end && j.ptr[e] - from < limit);
 					taps_dispatch(&j, n, cls->size, g, e);
-					budget -= (s64)((j.ptr[e] - from) / 4 + (e - g) * cls->size * 8) *
+					*budget -= (s64)((j.ptr[e] - from) / 4 + (e - g) * cls->size * 8) *
 						  n * PAT_VL;
 					cur->d += e - g;
 					g = e;
@@ -351,6 +350,31 @@ static bool taps_run(const struct pat_conv_packed *k, const struct pat_conv_tile
 		}
 		cur->b = 0;
 		cur->d = start + g1 - u0;
+	}
+	return true;
+}
+
+/* a band in pieces of k->rows; cur->a counts one channel too many for each */
+static bool taps_run(const struct pat_conv_packed *k, const struct pat_conv_tile *t,
+		     struct pat_cursor *cur, s64 budget, float *scratch)
+{
+	u32 pieces = pat_div_up(t->rows, k->rows), step = k->conv.in.c + 1;
+
+	if ((u64)k->units * t->part / t->parts == (u64)k->units * (t->part + 1) / t->parts)
+		return true;
+	while (cur->a / step < pieces) {
+		u32 i = cur->a / step, from = t->rows * i / pieces;
+		struct pat_cursor at = { cur->a % step, cur->b, cur->c, cur->d };
+		struct pat_conv_tile piece = *t;
+		bool done;
+
+		piece.row += from;
+		piece.rows = t->rows * (i + 1) / pieces - from;
+		done = taps_rows(k, &piece, &at, &budget, scratch);
+		*cur = (struct pat_cursor){ i * step + at.a, at.b, at.c, at.d };
+		if (!done)
+			return false;
+		*cur = (struct pat_cursor){ .a = (i + 1) * step };
 	}
 	return true;
 }

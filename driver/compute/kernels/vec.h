@@ -18,6 +18,8 @@
  *	v_even v_odd(a, b)	even, odd lanes of a, b
  *	v_zip0 v_zip1(a, b)	first, second half of a[0], b[0], a[1], b[1] ...
  *	v_keep(x)		x stays in a register: no folding into each of its uses
+ *
+ * and AVX-512's, for tmpl_strips.h: v_stream v_stream_end v_store1 v_addm v_minz.
  */
 
 #define PAT_INLINE static inline __attribute__((always_inline))
@@ -29,6 +31,15 @@
 #define PAT_UNROLL _Pragma("unroll")
 #else
 #define PAT_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+/* whether accesses are checked or recorded one by one */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PAT_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define PAT_SANITIZED
+#endif
 #endif
 
 #define pat_likely(x) __builtin_expect(!!(x), 1)

@@ -102,4 +102,33 @@ PAT_INLINE vf v_zip1(vf a, vf b)
 	return _mm512_permutex2var_ps(a, i, b);
 }
 
+/* past the caches; another processor sees it after v_stream_end() */
+PAT_INLINE void v_stream(float *p, vf v)
+{
+	_mm512_stream_ps(p, v);
+}
+
+PAT_INLINE void v_stream_end(void)
+{
+	_mm_sfence();
+}
+
+/* lane 0 */
+PAT_INLINE void v_store1(float *p, vf v)
+{
+	_mm_store_ss(p, _mm512_castps512_ps128(v));
+}
+
+/* lanes of @m: a + b; others: a */
+PAT_INLINE vf v_addm(vf a, u32 m, vf b)
+{
+	return _mm512_mask_add_ps(a, (__mmask16)m, a, b);
+}
+
+/* lanes of @m: the smaller one; others: zero */
+PAT_INLINE vf v_minz(u32 m, vf a, vf b)
+{
+	return _mm512_maskz_min_ps((__mmask16)m, a, b);
+}
+
 #define v_keep(x) __asm__("" : "+v"(x))
