@@ -45,12 +45,18 @@ static bool measure_try(struct tuner *t, struct tune_variant *ref, uint32_t k, d
 	     tune_measure((struct tune_variant *[]){ ref, &v }, 2, rounds_for(t));
 	for (i = 0; ok && i < t->count; i++) {
 		uint64_t a = tune_step_ns(ref, i, 1), b = tune_step_ns(&v, i, 1);
+		struct tune_layer *l = &t->layers[i];
+		double ratio = (double)b / (double)(a + !a);
+		float *known;
 
-		if (k >= t->layers[i].try_count || !a || !b)
+		if (k >= l->try_count || !a || !b)
 			continue;
 		t->measured++;
-		if ((double)b / (double)a < least[i]) {
-			least[i] = (double)b / (double)a;
+		known = &l->algorithm[l->tries[k].algorithm % TUNE_ALGORITHMS];
+		if (!*known || ratio < (double)*known)
+			*known = (float)ratio;
+		if (ratio < least[i]) {
+			least[i] = ratio;
 			which[i] = k;
 		}
 	}
@@ -309,14 +315,23 @@ static uint64_t check_ns(const struct tuner *t)
 static bool search(struct tuner *t, uint64_t end)
 {
 	uint64_t now = now_ns(), left = end > now ? end - now : 0;
-	uint64_t keep = last_ns(t) + check_ns(t);
+	uint64_t keep = last_ns(t) + check_ns(t), limit;
 	enum tune_kind kind;
 	bool ok = true;
 
 	/* Estimates of a busy machine may be far too long: some of the time in any case. */
 	t->deadline = now + (keep < left / 2 ? (left - keep) * 8 / 10 : left * 4 / 10);
-	for (kind = TUNE_ALGORITHM; ok && kind < TUNE_KINDS; kind++)
+	limit = t->deadline;
+	for (kind = TUNE_ALGORITHM; ok && kind < TUNE_KINDS; kind++) {
+		/* Half of what is left for each, so that the last ones have some. */
+		now = now_ns();
+		t->deadline = limit;
+		if (kind + 1 < TUNE_KINDS && now < limit)
+			t->deadline = now + (limit - now) / 2;
 		ok = tune_kind(t, kind);
+	}
+	now = now_ns();
+	left = end > now ? end - now : 0;
 	t->deadline = now + (last_ns(t) < left / 2 ? left - last_ns(t) : left / 2);
 	ok = ok && check_layers(t);
 	ok = ok && tune_chains(t);
@@ -329,7 +344,7 @@ bool tune_model(const void *blob, size_t size, const char *name, const struct tu
 		void **tuned, size_t *tuned_size)
 {
 	struct tuner t = { .opts = opts };
-	uint64_t end = now_ns() + (uint64_t)(opts->budget * (double)SECOND);
+	uint64_t start = now_ns(), end = start + (uint64_t)(opts->budget * (double)SECOND);
 	size_t copy_size;
 	void *copy;
 	bool ok;
@@ -341,6 +356,8 @@ bool tune_model(const void *blob, size_t size, const char *name, const struct tu
 	ok = know_engine(&t) && tune_space_open(&t) && search(&t, end);
 	t.deadline = end;
 	ok = ok && tune_finish(&t);
+	if (ok)
+		printf("tuning took %.1f s\n", (double)(now_ns() - start) / 1e9);
 	if (ok && t.stored) {
 		*tuned = t.stored;
 		*tuned_size = t.stored_size;

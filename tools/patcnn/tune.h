@@ -44,6 +44,8 @@ struct tune_layer {
 	double ns;			/* of best, alone */
 	struct patcnn_tuning tries[TUNE_TRIES];
 	uint32_t try_count;
+	/* Least times by algorithm, to that of the best when it was tried; 0: unknown. */
+	float algorithm[TUNE_ALGORITHMS];
 	/* Chains that end here, by length: time to that of their operators alone; 0: unknown. */
 	double chain[TUNE_CHAIN + 1];
 	uint64_t key;			/* for the cache */

@@ -194,6 +194,13 @@ static bool is_new(struct seen *s, const struct pat_choice *c)
 	return true;
 }
 
+/* An algorithm that is far behind with its own tiles does not win with others. */
+#define NEAR	1.5f
+static bool near(const struct tune_layer *l, uint8_t algorithm)
+{
+	return l->algorithm[algorithm] > 0 && l->algorithm[algorithm] < NEAR;
+}
+
 /*
  * Plans the net with the value of @kind changed to @value, by @algorithm if that is not 0;
  * what is new for an operator is one of its tries. Value 0 has been tried before.
@@ -218,8 +225,9 @@ static bool try_value(struct tuner *t, enum tune_kind kind, uint16_t value, uint
 		struct pat_choice c = { 0 };
 
 		if (!pat_plan_choice(plan, i, &c) || (value && !c.algo) ||
-		    (algorithm && c.algo != algorithm) || l->try_count == TUNE_TRIES ||
-		    !is_new(&seen[i], &c) || !value)
+		    (algorithm && (c.algo != algorithm || !near(l, algorithm))))
+			continue;
+		if (l->try_count == TUNE_TRIES || !is_new(&seen[i], &c) || !value)
 			continue;
 		l->tries[l->try_count++] = entries[i];
 		if (kind == TUNE_ALGORITHM)
