@@ -243,6 +243,23 @@ static inline unsigned int th_slow(void)
 	return n > 0 ? (unsigned int)n : 1;
 }
 
+/* Seconds that each race is to last, if somebody asks for more than the usual. */
+static inline unsigned int th_race_s(void)
+{
+	const char *s = getenv("PATCNN_RACE_S");
+	int n = s ? atoi(s) : 0;
+
+	return n > 0 ? (unsigned int)n : 0;
+}
+
+static inline double th_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
 /* Wait for @pid at most @seconds. Return: true if it ended. */
 static inline bool th_wait(pid_t pid, unsigned int seconds, int *status)
 {
@@ -285,6 +302,8 @@ static inline void th_child(struct th_test *t, struct __test_metadata *md, const
 static inline int th_run_one(struct th_test *t, const struct th_variant *v, int number)
 {
 	struct __test_metadata *md;
+	unsigned int limit = t->timeout * th_slow() + th_race_s();
+	double start = th_now();
 	char why[320] = "";
 	int status = 0;
 	int ret = 0;
@@ -297,13 +316,13 @@ static inline int th_run_one(struct th_test *t, const struct th_variant *v, int 
 	pid = fork();
 	if (!pid)
 		th_child(t, md, v ? v->data : NULL);
-	if (!th_wait(pid, t->timeout * th_slow(), &status)) {
+	if (!th_wait(pid, limit, &status)) {
 		bool dead;
 
 		kill(-pid, SIGKILL);
 		kill(pid, SIGKILL);
 		dead = th_wait(pid, 10 * th_slow(), &status);
-		snprintf(why, sizeof(why), "timeout after %u s%s", t->timeout * th_slow(),
+		snprintf(why, sizeof(why), "timeout after %u s%s", limit,
 			 dead ? "" : ", and SIGKILL does not end it: hung in the kernel");
 		ret = 1;
 	} else if (WIFSIGNALED(status)) {
@@ -319,6 +338,8 @@ static inline int th_run_one(struct th_test *t, const struct th_variant *v, int 
 	}
 	/* Whatever the test left running must not disturb the next one. */
 	kill(-pid, SIGKILL);
+	if (th_now() - start >= 5)
+		printf("# the next took %.0f s\n", th_now() - start);
 	printf("%s %d %s%s%s%s%s%s%s\n", ret == 1 ? "not ok" : "ok", number,
 	       t->fixture ? t->fixture->name : "", v ? "." : "", v ? v->name : "",
 	       t->fixture ? "." : "", t->name, why[0] ? " # " : "", why);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/sync_file.h>
 #include <linux/udmabuf.h>
 #include <stdio.h>
@@ -10,9 +11,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../exporter/patcnn_exporter.h"
 #include "device.h"
 
 int dev_ioctl(int fd, unsigned long request, void *arg)
@@ -74,6 +77,30 @@ int dev_info(int fd, struct drm_patcnn_dev_info *info)
 
 	memset(info, 0, sizeof(*info));
 	return dev_ioctl(fd, DRM_IOCTL_PATCNN_DEV_QUERY, &q);
+}
+
+int dev_set_timeout(unsigned int ms, unsigned int *old)
+{
+	char path[300] = "", text[20];
+	int fd, ret = -1;
+	glob_t g;
+
+	/* What the device is called depends on who made it. */
+	if (!glob("/sys/bus/platform/drivers/patcnn/*/timeout_ms", 0, NULL, &g) && g.gl_pathc) {
+		snprintf(path, sizeof(path), "%s", g.gl_pathv[0]);
+		globfree(&g);
+	}
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	if (!old || read(fd, text, sizeof(text)) > 0) {
+		if (old)
+			*old = atoi(text);
+		snprintf(text, sizeof(text), "%u", ms ? ms : 1);
+		ret = pwrite(fd, text, strlen(text), 0) == (ssize_t)strlen(text) ? 0 : -1;
+	}
+	close(fd);
+	return ret;
 }
 
 int bo_create(int fd, uint64_t size, uint32_t *handle)
@@ -143,6 +170,18 @@ int udmabuf_create(size_t size, int *memfd)
 	fd = ioctl(dev, UDMABUF_CREATE, &c);
 	close(dev);
 	return fd;
+}
+
+int exporter_make(uint32_t kind, size_t bytes)
+{
+	struct patcnn_exporter_make make = { .kind = kind, .bytes = bytes };
+	int exporter = open("/dev/patcnn_exporter", O_RDWR | O_CLOEXEC), ret;
+
+	if (exporter < 0)
+		return -1;
+	ret = ioctl(exporter, PATCNN_EXPORTER_MAKE, &make);
+	close(exporter);
+	return ret ? -1 : make.fd;
 }
 
 int model_create(int fd, const void *blob, size_t size, uint32_t *handle, char *error,
@@ -238,6 +277,35 @@ int write_file(const char *path, const char *text)
 	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
 	close(fd);
 	return ret;
+}
+
+int send_fd(int sock, int fd)
+{
+	char c = 0, buf[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec io = { &c, 1 };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = buf,
+			    .msg_controllen = sizeof(buf) };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+	return sendmsg(sock, &m, 0) == 1 ? 0 : -1;
+}
+
+int receive_fd(int sock)
+{
+	char c, buf[CMSG_SPACE(sizeof(int))];
+	struct iovec io = { &c, 1 };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = buf,
+			    .msg_controllen = sizeof(buf) };
+	int fd = -1;
+
+	if (recvmsg(sock, &m, 0) != 1 || !CMSG_FIRSTHDR(&m))
+		return -1;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+	return fd;
 }
 
 int64_t now_ns(void)

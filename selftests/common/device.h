@@ -24,6 +24,9 @@ int dev_open(void);
 const char *dev_path(void);
 int dev_info(int fd, struct drm_patcnn_dev_info *info);
 
+/* Of the watchdog, for all clients: to be restored. Needs root. */
+int dev_set_timeout(unsigned int ms, unsigned int *old);
+
 int bo_create(int fd, uint64_t size, uint32_t *handle);
 void *bo_map(int fd, uint32_t handle, size_t size);
 int bo_close(int fd, uint32_t handle);
@@ -32,6 +35,9 @@ int bo_import(int fd, int dmabuf, uint32_t *handle);
 int bo_sync(int fd, uint32_t handle, uint32_t flags, int64_t timeout_ns);
 /* A dma-buf of @size bytes by udmabuf; -1 with ENODEV if the kernel has none. */
 int udmabuf_create(size_t size, int *memfd);
+
+/* One as no driver should make it, by patcnn_exporter.ko; @kind: see its header. */
+int exporter_make(uint32_t kind, size_t bytes);
 
 int model_create(int fd, const void *blob, size_t size, uint32_t *handle, char *error,
 		 size_t error_size);
@@ -53,6 +59,10 @@ int sync_export_file(int fd, uint32_t handle);
 int sync_file_status(int file);
 /* Wait and return the job's error (0 or negative), or -ETIME. */
 int sync_result(int fd, uint32_t handle, int ms);
+
+/* A descriptor through a socket (SCM_RIGHTS). */
+int send_fd(int sock, int fd);
+int receive_fd(int sock);
 
 int64_t now_ns(void);
 /* Write @text to a file that exists: a setting of sysfs, debugfs or a cgroup. */
@@ -101,6 +111,10 @@ void net_job(const struct net *net, struct job *job);
 int net_run(struct net *net);
 /* The same without a look at the result. */
 int net_run_unchecked(struct net *net);
+/* With other buffers, the input at an offset; nothing is compared. Return: 0 or an errno. */
+int net_run_with(struct net *net, uint32_t in, uint64_t in_offset, uint32_t out);
+/* Milliseconds of a job, best of three; 0: it failed. */
+unsigned int net_ms(struct net *net);
 /* Compare what is in the output now. */
 bool net_right(struct net *net);
 

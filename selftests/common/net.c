@@ -127,6 +127,24 @@ int net_run(struct net *net)
 	return err || net_right(net) ? err : EBADMSG;
 }
 
+int net_run_with(struct net *net, uint32_t in, uint64_t in_offset, uint32_t out)
+{
+	struct job job;
+	uint32_t done;
+	int err;
+
+	if (sync_create(net->fd, false, &done))
+		return errno;
+	net_job(net, &job);
+	job.binding[0].handle = in;
+	job.binding[0].offset = in_offset;
+	job.binding[1].handle = out;
+	job_sync(&job, done, DRM_PATCNN_SYNC_SIGNAL, 0);
+	err = job_submit(net->fd, &job) ? errno : -sync_result(net->fd, done, RUN_MS);
+	sync_destroy(net->fd, done);
+	return err;
+}
+
 void build_small(struct pb *pb, uint32_t *in, uint32_t *out)
 {
 	uint32_t t, u;
@@ -213,6 +231,11 @@ static int64_t best_ns(struct net *net)
 			best = t;
 	}
 	return best;
+}
+
+unsigned int net_ms(struct net *net)
+{
+	return (best_ns(net) + 999999) / 1000000;
 }
 
 /*

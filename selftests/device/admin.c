@@ -18,7 +18,7 @@
 #define DRIVER "/sys/bus/platform/drivers/patcnn"
 #define CLIENTS 4
 
-FIXTURE(admin) { char dir[128], name[64]; };
+FIXTURE(admin) { char dir[128], name[64]; unsigned int usual_ms, slow; };
 FIXTURE_SETUP(admin)
 {
 	glob_t g;
@@ -31,6 +31,7 @@ FIXTURE_SETUP(admin)
 		 (int)(strrchr(g.gl_pathv[0], '/') - g.gl_pathv[0]), g.gl_pathv[0]);
 	snprintf(self->name, sizeof(self->name), "%s", strrchr(self->dir, '/') + 1);
 	globfree(&g);
+	self->slow = th_slow();
 }
 
 static int text_write(const char *dir, const char *name, const char *text)
@@ -64,6 +65,8 @@ FIXTURE_TEARDOWN(admin)
 
 	if (!*self->name)
 		return;
+	if (self->usual_ms)
+		EXPECT_OK(dev_set_timeout(self->usual_ms, NULL));
 	/* devtmpfs may need a moment for the node of a device that was just bound. */
 	for (int i = 0; i < 200 && fd < 0; i++) {
 		fd = dev_open();
@@ -77,10 +80,13 @@ FIXTURE_TEARDOWN(admin)
 	close(fd);
 }
 
+/* Jobs that have been done, of all clients. */
+static atomic_ulong jobs;
+
 /* struct client - a thread that opens the device, runs a net until it may not, and again. */
 struct client {
 	atomic_bool *stop;
-	unsigned long done, cancelled, opened, wrong;
+	unsigned long cancelled, opened, wrong;
 };
 
 static void client_session(struct client *c, struct net *net)
@@ -90,7 +96,7 @@ static void client_session(struct client *c, struct net *net)
 	/* A reference is slow to compute: look at every 16th. */
 	for (unsigned int i = 0; !*c->stop && !err; i++) {
 		err = i % 16 ? net_run_unchecked(net) : net_run(net);
-		c->done += !err;
+		jobs += !err;
 	}
 	if (err == ECANCELED || err == ENODEV)
 		c->cancelled++;
@@ -107,7 +113,7 @@ static void *client_thread(void *arg)
 		struct net net;
 
 		if (fd < 0) {
-			usleep(1000);
+			usleep(5000 * th_slow());
 			continue;
 		}
 		c->opened++;
@@ -120,43 +126,52 @@ static void *client_thread(void *arg)
 	return NULL;
 }
 
-/* Clients at work while @act does its worst for some seconds; nothing they get is wrong. */
+/*
+ * Clients at work while @act does its worst for some seconds, on slow machines until it
+ * had its chance against some jobs; nothing they get is wrong.
+ */
 static void under_load(struct __test_metadata *_metadata, FIXTURE_DATA(admin) *self,
 		       void (*act)(FIXTURE_DATA(admin) *self, unsigned int round))
 {
-	int64_t end = now_ns() + 3000000000ll * (1 + th_slow() / 4);
+	int64_t end = now_ns() + (th_race_s() ? th_race_s() * 1000000000ll :
+				  3000000000ll * (1 + th_slow() / 4));
+	int64_t latest = end + 30000000000ll * th_slow();
 	struct client client[CLIENTS];
 	pthread_t thread[CLIENTS];
 	atomic_bool stop = false;
-	unsigned long done = 0, cancelled = 0, wrong = 0;
+	unsigned long cancelled = 0, wrong = 0;
 	unsigned int rounds = 0;
 
+	jobs = 0;
 	for (int i = 0; i < CLIENTS; i++) {
 		client[i] = (struct client){ .stop = &stop };
 		ASSERT_EQ(pthread_create(&thread[i], NULL, client_thread, &client[i]), 0);
 	}
-	while (now_ns() < end)
+	while (now_ns() < end || ((rounds < 4 || jobs < 4) && now_ns() < latest))
 		act(self, rounds++);
 	stop = true;
 	for (int i = 0; i < CLIENTS; i++) {
 		pthread_join(thread[i], NULL);
-		done += client[i].done;
 		cancelled += client[i].cancelled;
 		wrong += client[i].wrong;
 	}
-	TH_LOG("%u rounds, %lu jobs, %lu clients stopped", rounds, done, cancelled);
+	TH_LOG("%u rounds, %lu jobs, %lu clients stopped", rounds, jobs, cancelled);
 	EXPECT_EQ(wrong, 0);
-	EXPECT_GT(done, 0);
+	EXPECT_GT(jobs, 0);
 }
 
 static void act_unbind(FIXTURE_DATA(admin) *self, unsigned int round)
 {
+	unsigned long before;
+
 	usleep(round * 7919 % 50000);
 	text_write(DRIVER, "unbind", self->name);
 	usleep(round % 3 * 1000);
 	text_write(DRIVER, "bind", self->name);
 	/* Time to open it and to get something done, now and then. */
-	usleep(20000 * th_slow());
+	before = jobs;
+	for (unsigned int i = 0; jobs == before && i < 20 * th_slow(); i++)
+		usleep(1000);
 }
 
 /* unbind against submit, open and close. */
@@ -205,6 +220,119 @@ TEST_F_TIMEOUT(admin, niceness_and_slices_change_under_load, 60)
 	under_load(_metadata, self, act_nice);
 	EXPECT_OK(text_write(self->dir, "nice", nice));
 	EXPECT_OK(text_write(self->dir, "slice_us", slice));
+}
+
+static int cpu_online(unsigned int cpu, bool online)
+{
+	char dir[60];
+
+	snprintf(dir, sizeof(dir), "/sys/devices/system/cpu/cpu%u", cpu);
+	return text_write(dir, "online", online ? "1" : "0");
+}
+
+/* One CPU after the other, and now and then all but the one that cannot go. */
+static void act_hotplug(FIXTURE_DATA(admin) *self, unsigned int round)
+{
+	const unsigned int cpus = sysconf(_SC_NPROCESSORS_CONF);
+
+	if (round % 4 == 3) {
+		for (unsigned int cpu = 0; cpu < cpus; cpu++)
+			cpu_online(cpu, false);
+	} else {
+		cpu_online(round % cpus, false);
+	}
+	usleep(5000 * self->slow);
+	for (unsigned int cpu = 0; cpu < cpus; cpu++)
+		cpu_online(cpu, true);
+	usleep(round % 7 * 1000);
+}
+
+TEST_F_TIMEOUT(admin, hotplug_under_load, 60)
+{
+	if (access("/sys/devices/system/cpu/cpu1/online", F_OK))
+		SKIP(return, "no CPU can be taken offline here");
+	under_load(_metadata, self, act_hotplug);
+	EXPECT_EQ(sysconf(_SC_NPROCESSORS_ONLN), sysconf(_SC_NPROCESSORS_CONF));
+}
+
+/* A client that waits for its job in the kernel when the device goes gets an answer. */
+TEST_F_TIMEOUT(admin, unbind_while_waiting, 60)
+{
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid) {
+		int fd = dev_open();
+		struct net slow;
+		struct job job;
+
+		if (net_open_slow(&slow, fd, 500))
+			_exit(1);
+		net_job(&slow, &job);
+		for (int i = 0; i < 8; i++)
+			if (job_submit(fd, &job))
+				_exit(2);
+		text_write("/proc/self", "comm", "waiting");
+		/* The jobs are cancelled, which is an end like any other. */
+		_exit(bo_sync(fd, slow.out_bo, DRM_PATCNN_BO_SYNC_READ, INT64_MAX) ? 3 : 0);
+	}
+	for (char dir[40], comm[20] = ""; strncmp(comm, "waiting", 7); usleep(10000)) {
+		snprintf(dir, sizeof(dir), "/proc/%d", pid);
+		if (text_read(dir, "comm", comm, sizeof(comm)) || waitpid(pid, NULL, WNOHANG))
+			break;
+	}
+	usleep(50000);
+	ASSERT_OK(text_write(DRIVER, "unbind", self->name));
+	EXPECT_EQ(waitpid(pid, &status, 0), pid);
+	TH_LOG("the client ended with status 0x%x", status);
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_TRUE(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 3);
+	ASSERT_OK(text_write(DRIVER, "bind", self->name));
+}
+
+/*
+ * A queue full of jobs that take as long as they may, of several contexts: each ends when
+ * its time is up, another client gets its turns between them, and closing ends them all.
+ */
+TEST_F_TIMEOUT(admin, deep_queue_of_endless_jobs, 120)
+{
+	const unsigned int ms = 250, most = 5000;
+	unsigned int submitted = 0;
+	struct net endless, net;
+	int64_t start = now_ns();
+	int fd, other;
+
+	ASSERT_OK(dev_set_timeout(most, &self->usual_ms));
+	fd = dev_open();
+	other = dev_open();
+	ASSERT_OK(net_open_slow(&endless, fd, most - 1000));
+	ASSERT_OK(net_open_small(&net, other));
+	ASSERT_OK(dev_set_timeout(ms, NULL));
+	for (int i = 0; i < 4; i++) {
+		struct job job;
+
+		net_job(&endless, &job);
+		ASSERT_OK(ctx_create(fd, i % 2 ? DRM_PATCNN_PRIORITY_LOW :
+				     DRM_PATCNN_PRIORITY_NORMAL, NULL, &job.args.ctx));
+		while (!job_submit(fd, &job))
+			submitted++;
+		EXPECT_EQ(errno, EBUSY);
+	}
+	start = now_ns();
+	for (int i = 0; i < 5; i++)
+		EXPECT_EQ(net_run(&net), 0);
+	TH_LOG("%u jobs queued; five of another client took %lld ms", submitted,
+	       (long long)(now_ns() - start) / 1000000);
+	/* Behind at most one at a time, and the one that ran: not behind the queue. */
+	EXPECT_LT(now_ns() - start, (int64_t)submitted * ms * 1000000);
+	net_close(&endless);
+	start = now_ns();
+	close(fd);
+	TH_LOG("close() took %lld ms", (long long)(now_ns() - start) / 1000000);
+	EXPECT_EQ(net_run(&net), 0);
+	net_close(&net);
+	close(other);
 }
 
 /* What an attribute does not take changes nothing. */

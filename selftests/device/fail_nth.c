@@ -27,7 +27,7 @@ FIXTURE(fail_nth) {
 	char path[64];
 	struct net net;
 	struct job job;
-	uint32_t in_sync, out_sync, profile;
+	uint32_t in_sync, out_sync, pending, profile;
 	int dmabuf, model_fd, memfd;
 	void *spoilt;
 	bool fresh;
@@ -296,6 +296,21 @@ SWEEP_TEST(model_query)
 	return dev_ioctl(self->fd, DRM_IOCTL_PATCNN_MODEL_QUERY, &q);
 }
 
+/* All that can be asked of a model. */
+SWEEP_TEST(model_query_all)
+{
+	static struct drm_patcnn_step_info steps[64];
+	struct drm_patcnn_model_info info;
+	struct drm_patcnn_model_query q = {
+		.handle = self->net.model, .type = DRM_PATCNN_MODEL_QUERY_STEPS,
+		.array = { sizeof(steps[0]), 64, (uintptr_t)steps },
+	};
+
+	if (model_info(self->fd, self->net.model, &info))
+		return -1;
+	return dev_ioctl(self->fd, DRM_IOCTL_PATCNN_MODEL_QUERY, &q);
+}
+
 SWEEP_TEST(model_export)
 {
 	int fd = model_export(self->fd, self->net.model);
@@ -321,14 +336,14 @@ SWEEP_TEST(ctx_create)
 	return ctx_destroy(self->fd, h);
 }
 
-static int submit(FIXTURE_DATA(fail_nth) *self)
+static int submit(FIXTURE_DATA(fail_nth) *self, uint32_t wait_for)
 {
 	static uint64_t point;
 	struct job job;
 
 	net_job(&self->net, &job);
 	job.args.profile_handle = self->profile;
-	job_sync(&job, self->in_sync, 0, 0);
+	job_sync(&job, wait_for, 0, 0);
 	job_sync(&job, self->out_sync, DRM_PATCNN_SYNC_SIGNAL | DRM_PATCNN_SYNC_TIMELINE, ++point);
 	return job_submit(self->fd, &job);
 }
@@ -336,11 +351,11 @@ static int submit(FIXTURE_DATA(fail_nth) *self)
 /* Jobs of a context that has run before: its arena and the buffers' mappings are there. */
 SWEEP_TEST(submit)
 {
-	return submit(self);
+	return submit(self, self->in_sync);
 }
 
-/* And of one that has not, with buffers nobody has touched. */
-SWEEP_TEST(submit_first)
+/* A context of its own, which has not run before, with buffers nobody has touched. */
+static int submit_fresh(FIXTURE_DATA(fail_nth) *self, uint32_t wait_for)
 {
 	uint32_t ctx = self->net.ctx, in = self->net.in_bo, out = self->net.out_bo;
 	int ret = -1, err;
@@ -351,7 +366,7 @@ SWEEP_TEST(submit_first)
 		goto restore_in;
 	if (bo_create(self->fd, self->net.out_bytes, &self->net.out_bo))
 		goto restore_out;
-	ret = submit(self);
+	ret = submit(self, wait_for);
 	err = errno;
 	while (bo_close(self->fd, self->net.out_bo))
 		;
@@ -371,6 +386,43 @@ restore_in:
 restore_ctx:
 	self->net.ctx = ctx;
 	return ret;
+}
+
+SWEEP_TEST(submit_first)
+{
+	return submit_fresh(self, self->in_sync);
+}
+
+struct sw_sync_create { uint32_t value; char name[32]; int32_t fence; };
+#define SW_SYNC_CREATE _IOWR('W', 0, struct sw_sync_create)
+
+/* A syncobj of a fence that does not signal: jobs take the way through the scheduler. */
+static int pending_sync(int fd, uint32_t *handle)
+{
+	int timeline = open("/sys/kernel/debug/sync/sw_sync", O_RDWR | O_CLOEXEC);
+	struct sw_sync_create c = { .value = 1, .name = "pending" };
+	struct drm_syncobj_handle h = {
+		.flags = DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE,
+	};
+
+	if (timeline < 0 || ioctl(timeline, SW_SYNC_CREATE, &c) ||
+	    sync_create(fd, false, &h.handle))
+		return -1;
+	/* The timeline stays open: closing it would signal. */
+	h.fd = c.fence;
+	*handle = h.handle;
+	return dev_ioctl(fd, DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE, &h);
+}
+
+SWEEP_TEST(submit_dependent)
+{
+	if (!self->pending) {
+		disarm(self->inject);
+		if (pending_sync(self->fd, &self->pending))
+			SKIP(longjmp(_metadata->env, 1), "no sw_sync: %s", strerror(errno));
+		arm(self->inject, 1);
+	}
+	return submit_fresh(self, self->pending);
 }
 
 TEST_HARNESS_MAIN

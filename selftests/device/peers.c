@@ -10,10 +10,12 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/videodev2.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "../exporter/patcnn_exporter.h"
 #include "device.h"
 #include "harness.h"
 
@@ -135,6 +137,12 @@ static int make_vivid(size_t bytes)
 	return dmabuf;
 }
 
+static int make_plain(size_t bytes)
+{
+	return exporter_make(PATCNN_EXPORTER_PLAIN, bytes);
+}
+
+FIXTURE_VARIANT_ADD(peers, exporter) { make_plain, "patcnn_exporter.ko of selftests/exporter" };
 FIXTURE_VARIANT_ADD(peers, udmabuf) { make_udmabuf, "/dev/udmabuf (CONFIG_UDMABUF)" };
 FIXTURE_VARIANT_ADD(peers, heap) { make_heap, "/dev/dma_heap/system (CONFIG_DMABUF_HEAPS_SYSTEM)" };
 FIXTURE_VARIANT_ADD(peers, vgem) { make_vgem, "vgem (CONFIG_DRM_VGEM)" };
@@ -159,25 +167,6 @@ static void peer_unmap(int dmabuf, void *p)
 	munmap(p, PEER_BYTES);
 }
 
-/* The net, with the peer's buffer as output, or as input too. */
-static int run_with(struct net *net, uint32_t in, uint64_t in_offset, uint32_t out)
-{
-	struct job job;
-	uint32_t done;
-	int err;
-
-	if (sync_create(net->fd, false, &done))
-		return errno;
-	net_job(net, &job);
-	job.binding[0].handle = in;
-	job.binding[0].offset = in_offset;
-	job.binding[1].handle = out;
-	job_sync(&job, done, DRM_PATCNN_SYNC_SIGNAL, 0);
-	err = job_submit(net->fd, &job) ? errno : -sync_result(net->fd, done, 60000);
-	sync_destroy(net->fd, done);
-	return err;
-}
-
 #define PEER(dmabuf) \
 	int dmabuf = variant->make(PEER_BYTES); \
 	if (dmabuf < 0) \
@@ -197,7 +186,7 @@ TEST_F(peers, in_and_out)
 	memcpy(p + offset, self->net.in_map, self->net.in_bytes);
 	memset(p, 0xff, self->net.out_bytes);
 	peer_unmap(dmabuf, p);
-	EXPECT_EQ(run_with(&self->net, h, offset, h), 0);
+	EXPECT_EQ(net_run_with(&self->net, h, offset, h), 0);
 	p = peer_map(dmabuf, PROT_READ);
 	ASSERT_NE(p, MAP_FAILED);
 	memcpy(self->net.out_map, p, self->net.out_bytes);
@@ -220,7 +209,7 @@ TEST_F(peers, imported_twice)
 	ASSERT_OK(bo_import(other, dmabuf, &c));
 	EXPECT_OK(bo_close(other, c));
 	/* Aliases are seen: input and output overlap, whatever they are called. */
-	EXPECT_EQ(run_with(&self->net, a, 0, b), EINVAL);
+	EXPECT_EQ(net_run_with(&self->net, a, 0, b), EINVAL);
 	EXPECT_OK(bo_close(self->fd, a));
 	close(other);
 	close(dmabuf);
@@ -261,10 +250,10 @@ TEST_F(peers, bounds)
 	size = lseek(small, 0, SEEK_END);
 	ASSERT_GT(size, 0);
 	ASSERT_OK(bo_import(self->fd, small, &h));
-	EXPECT_EQ(run_with(&self->net, h, (uint64_t)size & ~63ull, self->net.out_bo), EINVAL);
-	EXPECT_EQ(run_with(&self->net, h, (size - self->net.in_bytes + 64) & ~63ull,
+	EXPECT_EQ(net_run_with(&self->net, h, (uint64_t)size & ~63ull, self->net.out_bo), EINVAL);
+	EXPECT_EQ(net_run_with(&self->net, h, (size - self->net.in_bytes + 64) & ~63ull,
 			   self->net.out_bo), EINVAL);
-	EXPECT_EQ(run_with(&self->net, h, ~0ull << 6, self->net.out_bo), EINVAL);
+	EXPECT_EQ(net_run_with(&self->net, h, ~0ull << 6, self->net.out_bo), EINVAL);
 	EXPECT_OK(bo_close(self->fd, h));
 	close(small);
 }
@@ -284,16 +273,114 @@ TEST_F(peers, killed)
 		if (net_open_slow(&net, fd, 60) || bo_import(fd, dmabuf, &h))
 			_exit(1);
 		for (int i = 0; i < 4; i++)
-			run_with(&net, net.in_bo, 0, net.out_bytes <= PEER_BYTES ? h : net.out_bo);
+			net_run_with(&net, net.in_bo, 0, net.out_bytes <= PEER_BYTES ? h : net.out_bo);
 		kill(getpid(), SIGKILL);
 	}
 	usleep(100000);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	ASSERT_OK(bo_import(self->fd, dmabuf, &h));
-	EXPECT_EQ(run_with(&self->net, self->net.in_bo, 0, h), 0);
+	EXPECT_EQ(net_run_with(&self->net, self->net.in_bo, 0, h), 0);
 	close(dmabuf);
 	EXPECT_OK(bo_close(self->fd, h));
+}
+
+static int sync_import_file(int fd, int file, uint32_t *handle)
+{
+	struct drm_syncobj_handle h = {
+		.fd = file, .flags = DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE,
+	};
+
+	if (sync_create(fd, false, &h.handle))
+		return -1;
+	*handle = h.handle;
+	return dev_ioctl(fd, DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE, &h);
+}
+
+/*
+ * A job that waits for all that is pending on the buffer it writes, and whose own fence is
+ * made one of those: the nearest to a cycle of fences that there is.
+ */
+static int chain_link(struct net *net, int dmabuf, uint32_t handle, uint32_t *done)
+{
+	struct dma_buf_export_sync_file e = { .flags = DMA_BUF_SYNC_RW, .fd = -1 };
+	struct dma_buf_import_sync_file i = { .flags = DMA_BUF_SYNC_RW };
+	uint32_t before;
+	struct job job;
+	int ret;
+
+	if (ioctl(dmabuf, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &e))
+		return -1;
+	ret = sync_import_file(net->fd, e.fd, &before);
+	close(e.fd);
+	if (ret || sync_create(net->fd, false, done))
+		return -1;
+	net_job(net, &job);
+	job.binding[1].handle = handle;
+	job_sync(&job, before, 0, 0);
+	job_sync(&job, *done, DRM_PATCNN_SYNC_SIGNAL, 0);
+	if (job_submit(net->fd, &job))
+		return -1;
+	sync_destroy(net->fd, before);
+	i.fd = sync_export_file(net->fd, *done);
+	ret = ioctl(dmabuf, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &i);
+	close(i.fd);
+	return ret;
+}
+
+/* Nothing is pending on the buffer any more, at the latest in half a minute. */
+static bool buffer_idle(int dmabuf)
+{
+	struct pollfd p = { .fd = dmabuf, .events = POLLOUT };
+
+	return poll(&p, 1, 30000) == 1;
+}
+
+TEST_F_TIMEOUT(peers, fences_through_it, 60)
+{
+	uint32_t h, done;
+
+	PEER(dmabuf);
+	ASSERT_OK(bo_import(self->fd, dmabuf, &h));
+	for (int i = 0; i < 16; i++)
+		ASSERT_OK(chain_link(&self->net, dmabuf, h, &done));
+	EXPECT_EQ(sync_result(self->fd, done, 60000), 0);
+	EXPECT_OK(bo_sync(self->fd, h, DRM_PATCNN_BO_SYNC_WRITE, now_ns() + 60000000000ll));
+	EXPECT_TRUE(buffer_idle(dmabuf));
+	close(dmabuf);
+}
+
+/* Who made the chain dies in the middle of it: all of it signals. */
+TEST_F_TIMEOUT(peers, fences_of_the_dead, 60)
+{
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	PEER(dmabuf);
+	ASSERT_OK(pipe(ready));
+	pid = fork();
+	if (!pid) {
+		uint32_t h, done;
+		struct net slow;
+		int fd = dev_open();
+
+		if (net_open_slow(&slow, fd, 100) || bo_import(fd, dmabuf, &h))
+			_exit(1);
+		/* It has room for a result of this net: one mean a channel. */
+		for (int i = 0; i < 8; i++)
+			if (chain_link(&slow, dmabuf, h, &done))
+				_exit(2);
+		if (write(ready[1], "x", 1) == 1)
+			kill(getpid(), SIGKILL);
+		_exit(3);
+	}
+	close(ready[1]);
+	EXPECT_EQ(read(ready[0], &c, 1), 1);
+	waitpid(pid, NULL, 0);
+	EXPECT_TRUE(buffer_idle(dmabuf));
+	close(ready[0]);
+	close(dmabuf);
 }
 
 /* ---- with vgem alone ---- */
@@ -339,7 +426,7 @@ TEST_F(vgem, ours_there)
 	self->fd = dev_open();
 	ASSERT_OK(net_open_small(&self->net, self->fd));
 	ASSERT_OK(bo_import(self->fd, p.fd, &h));
-	EXPECT_EQ(run_with(&self->net, self->net.in_bo, 0, h), 0);
+	EXPECT_EQ(net_run_with(&self->net, self->net.in_bo, 0, h), 0);
 	EXPECT_OK(bo_close(self->fd, h));
 	close(p.fd);
 }
@@ -361,12 +448,33 @@ TEST_F(vgem, their_fence)
 	if (ioctl(self->vgem, VGEM_ATTACH, &a))
 		SKIP(return, "vgem has no fences: %s", strerror(errno));
 	EXPECT_ERRNO(bo_sync(self->fd, h, DRM_PATCNN_BO_SYNC_READ, 0), ETIMEDOUT);
-	EXPECT_EQ(run_with(&self->net, self->net.in_bo, 0, h), 0);
+	EXPECT_EQ(net_run_with(&self->net, self->net.in_bo, 0, h), 0);
 	EXPECT_ERRNO(bo_sync(self->fd, h, DRM_PATCNN_BO_SYNC_READ, now_ns() + 1000000), ETIMEDOUT);
 	ASSERT_OK(ioctl(self->vgem, VGEM_SIGNAL,
 			&(struct vgem_fence_signal){ .fence = a.out_fence }));
 	EXPECT_OK(bo_sync(self->fd, h, DRM_PATCNN_BO_SYNC_READ, now_ns() + 5000000000ll));
 	close(p.fd);
+}
+
+/* Our own buffer, exported: its fences are those of jobs. */
+TEST(own_fences_through_own_export)
+{
+	int fd = dev_open(), dmabuf;
+	struct net net;
+	uint32_t done;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_OK(net_open_small(&net, fd));
+	dmabuf = bo_export(fd, net.out_bo);
+	ASSERT_GE(dmabuf, 0);
+	for (int i = 0; i < 16; i++)
+		ASSERT_OK(chain_link(&net, dmabuf, net.out_bo, &done));
+	EXPECT_EQ(sync_result(fd, done, 60000), 0);
+	EXPECT_TRUE(net_right(&net));
+	EXPECT_TRUE(buffer_idle(dmabuf));
+	close(dmabuf);
+	net_close(&net);
+	close(fd);
 }
 
 /* ---- what is no buffer for us ---- */

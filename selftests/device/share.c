@@ -44,7 +44,7 @@ TEST_F(share, zero_copy)
 	ASSERT_OK(sync_create(self->fd, false, &done));
 	net_job(&net, &job);
 	job_sync(&job, done, DRM_PATCNN_SYNC_SIGNAL, 0);
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < (th_slow() > 6 ? 40 : 200); i++) {
 		volatile float *p = net.in_map;
 
 		p[i * 5 % 1024] = i + 0.5f;
@@ -95,7 +95,7 @@ TEST_F_TIMEOUT(share, processes_at_once, 120)
 
 			if (fd < 0 || net_open_small(&net, fd))
 				_exit(1);
-			for (int k = 0; k < 40; k++) {
+			for (int k = 0; k < (th_slow() > 6 ? 10 : 40); k++) {
 				net_fill(&net, i * 1000 + k);
 				if (net_run(&net))
 					_exit(2);

@@ -405,12 +405,16 @@ TEST_F(submit, order_within_context)
 	struct pb pb;
 	uint32_t in, out, m, bo, done;
 	const uint32_t shape[] = { 1, 1, 1, 1 };
-	struct drm_patcnn_dev_info info;
+	struct net slow;
+	struct job job;
+	uint32_t gate;
 	size_t size;
 	void *blob;
 	float *p;
 
-	ASSERT_OK(dev_info(self->fd, &info));
+	/* The first waits for a job of another context; those behind it must not overtake. */
+	ASSERT_OK(net_open_slow(&slow, self->fd, 200));
+	ASSERT_OK(sync_create(self->fd, false, &gate));
 	pb_init(&pb, 1);
 	in = pb_input(&pb, 1, 1, 1);
 	out = pb_constant(&pb, 4, 2, 3, shape);
@@ -423,13 +427,16 @@ TEST_F(submit, order_within_context)
 	ASSERT_OK(bo_create(self->fd, 4096, &bo));
 	p = bo_map(self->fd, bo, 4096);
 	ASSERT_OK(sync_create(self->fd, false, &done));
+	net_job(&slow, &job);
+	job_sync(&job, gate, DRM_PATCNN_SYNC_SIGNAL, 0);
+	ASSERT_OK(job_submit(self->fd, &job));
 	for (int i = 0; i < 30; i++) {
-		struct job job;
-
 		job_init(&job, self->net.ctx, m);
 		job_bind(&job, in, bo, i * 64);
 		job_bind(&job, out, bo, (i + 1) * 64);
 		job_sync(&job, done, DRM_PATCNN_SYNC_SIGNAL, 0);
+		if (!i)
+			job_sync(&job, gate, 0, 0);
 		while (job_submit(self->fd, &job)) {
 			ASSERT_EQ(errno, EBUSY);
 			usleep(1000);
@@ -437,6 +444,7 @@ TEST_F(submit, order_within_context)
 	}
 	ASSERT_EQ(sync_result(self->fd, done, 20000), 0);
 	EXPECT_TRUE(p[30 * 16] == 30);
+	net_close(&slow);
 }
 
 TEST_HARNESS_MAIN
