@@ -38,7 +38,8 @@ help:
 	@echo '  MODEL=x.patcnn INPUT=a.png  one'"'"'s own'
 	@echo 'make check          all tests: host, QEMU x86-64, QEMU arm64'
 	@echo 'make check-debug    the device tests on kernels with their checks on; mutants of the driver'
-	@echo 'make soak TIME=1h   races, unbinding, unloading, random calls in a kernel with KASAN;'
+	@echo 'make soak TIME=1h   races, unbinding, unloading, random calls in a kernel with KASAN'
+	@echo '  RACES=10m           each race for that long; ROUNDS=10000: the module loaded, used, unloaded'
 	@echo 'make fuzz-ioctl TIME=10m  random calls alone'
 	@echo 'make verify-zoo     every layer of nine nets against an independent runtime'
 	@echo 'make tune-zoo       what tuning gains on three nets, dense and pruned'
@@ -85,7 +86,7 @@ check-debug:
 TIME ?= 10m
 soak:
 	tools/deps check debug
-	selftests/soak $(TIME)
+	selftests/soak $(if $(ROUNDS),reload $(ROUNDS),$(if $(RACES),races $(RACES),$(TIME)))
 
 fuzz-ioctl:
 	tools/deps check debug
