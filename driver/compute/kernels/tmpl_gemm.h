@@ -438,7 +438,13 @@ static void gemm_pack_group(struct gemm_job *j, const float *src, u64 plane, u32
 	const float *s = src + (u64)(from / kk) * plane;
 
 	if (p->vectors == GEMM_T && p->pieces && p->pieces <= 3) {
-		if (p->pieces == 1)
+		if (k->direct && p->pieces == 1)
+			gemm_pack_ones_1(j, s, plane, x, tail);
+		else if (k->direct && p->pieces == 2)
+			gemm_pack_ones_2(j, s, plane, x, tail);
+		else if (k->direct)
+			gemm_pack_ones_3(j, s, plane, x, tail);
+		else if (p->pieces == 1)
 			gemm_pack_sums_1(j, s, plane, off, kk, tap, x, tail);
 		else if (p->pieces == 2)
 			gemm_pack_sums_2(j, s, plane, off, kk, tap, x, tail);

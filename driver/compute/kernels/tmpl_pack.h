@@ -66,6 +66,8 @@ PAT_INLINE void gemm_pack_sums(const struct gemm_job *j, const float *src, u64 p
 			       const int S)
 {
 	const struct gemm_strip *p = j->strip;
+	/* a plane a step: few enough addresses to stay in registers */
+	const bool one = !off;
 	const float *w = j->w;
 	float *part = j->partial;
 	s64 at[GEMM_T * 4], tail_at = p->tail ? p->seg[p->at[3]].src : p->seg[0].src;
@@ -86,7 +88,7 @@ PAT_INLINE void gemm_pack_sums(const struct gemm_job *j, const float *src, u64 p
 		acc[i] = j->first ? v_set1(j->bias[i / GEMM_T]) : v_load(part + i * PAT_VL);
 	last = j->first ? vg_load(j->bias) : vg_load(part + GEMM_T * GEMM_G * PAT_VL);
 	for (u32 n = 0; n < j->taps; n++, x += GEMM_T * PAT_VL, w += GEMM_G) {
-		const float *s = src + off[tap];
+		const float *s = one ? src : src + off[tap];
 		vf xv[GEMM_T];
 
 		pat_prefetch(w + 64 * GEMM_G);
@@ -110,7 +112,7 @@ PAT_INLINE void gemm_pack_sums(const struct gemm_job *j, const float *src, u64 p
 		}
 		tail[n] = s[tail_at];
 		last = vg_fma(s[tail_at], w, last);
-		if (++tap == kk) {
+		if (one || ++tap == kk) {
 			tap = 0;
 			src += plane;
 		}
@@ -128,6 +130,12 @@ static PAT_HOT void gemm_pack_sums_##S(const struct gemm_job *j,		\
 				       float *x, float *tail)			\
 {										\
 	gemm_pack_sums(j, src, plane, off, kk, tap, x, tail, S);		\
+}										\
+static PAT_HOT void gemm_pack_ones_##S(const struct gemm_job *j,		\
+				       const float *src, u64 plane,		\
+				       float *x, float *tail)			\
+{										\
+	gemm_pack_sums(j, src, plane, NULL, 1, 0, x, tail, S);			\
 }
 GEMM_PACK_SUMS(1)
 GEMM_PACK_SUMS(2)
