@@ -65,11 +65,16 @@ TEST_F(exporters, sizes)
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		int dmabuf = exporter_make(PATCNN_EXPORTER_PLAIN, sizes[i]);
+		uint64_t last;
 		uint32_t h;
 
 		ASSERT_GE(dmabuf, 0);
 		ASSERT_OK(bo_import(self->fd, dmabuf, &h));
-		for (uint64_t at = 0; at <= 4 * page; at += at < page - 64 ? page - 64 : 64) {
+		last = sizes[i] < bytes ? 0 : (sizes[i] - bytes) & ~63ull;
+		for (int k = 0; k < 6; k++) {
+			const uint64_t offsets[] = { 0, last, last + 64, sizes[i] & ~63ull,
+						     page, page + 64 };
+			const uint64_t at = offsets[k];
 			struct job job;
 			bool fits = at + bytes <= sizes[i];
 
