@@ -97,6 +97,12 @@ CHUNKS(conv_depthwise)
 					      .groups = 512 });
 }
 
+CHUNKS(conv_depthwise_huge_kernel)
+{
+	return pb_conv(pb, &(struct pb_conv){ .in = pb_input(pb, 2, 300, 318), .out = 2,
+					      .kh = 255, .kw = 255, .groups = 2 });
+}
+
 CHUNKS(conv_irregular)
 {
 	return pb_conv(pb, &(struct pb_conv){ .in = pb_input(pb, 512, 28, 28), .out = 256, .kh = 3,

@@ -57,7 +57,9 @@ static int can(const struct pat_conv_isa *isa, const struct pat_tune *t, const s
 	case PAT_CONV_GEMM:
 		return c->groups == 1;
 	case PAT_CONV_DEPTHWISE:
-		return c->groups == c->in.c && c->dilation_h == 1 && c->dilation_w == 1;
+		/* what is done at a time, the 28 rows of a band, must not take long */
+		return c->groups == c->in.c && c->dilation_h == 1 && c->dilation_w == 1 &&
+		       28ULL * c->out.w * c->kernel_h * c->kernel_w <= 4 * PAT_CHUNK_MACS;
 	case PAT_CONV_GEMV:
 		return c->out.h == 1 && c->out.w == 1 && c->groups == 1;
 	default:
