@@ -317,15 +317,17 @@ int patcnn_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_f
 
 static int patcnn_bo_wait(struct drm_gem_object *obj, s64 timeout_ns)
 {
-	long left = drm_timeout_abs_to_jiffies(timeout_ns);
+	long left;
 
 	if (dma_resv_test_signaled(obj->resv, DMA_RESV_USAGE_BOOKKEEP))
 		return 0;
-	if (!left)
-		return -ETIMEDOUT;
-	left = dma_resv_wait_timeout(obj->resv, DMA_RESV_USAGE_BOOKKEEP, true, left);
-	if (!left)
-		return -ETIMEDOUT;
+	/* Jiffies may lag behind the clock and jump then: when time is up the clock says. */
+	do {
+		left = drm_timeout_abs_to_jiffies(timeout_ns);
+		if (!left)
+			return -ETIMEDOUT;
+		left = dma_resv_wait_timeout(obj->resv, DMA_RESV_USAGE_BOOKKEEP, true, left);
+	} while (!left);
 	return left < 0 ? left : 0;
 }
 
