@@ -104,20 +104,27 @@ bool net_right(struct net *net)
 	return false;
 }
 
-int net_run_unchecked(struct net *net)
+/* Submit and wait. Return: 0 or an errno. */
+static int run_job(const struct net *net, struct job *job)
 {
-	struct job job;
 	uint32_t done;
 	int err;
 
 	if (sync_create(net->fd, false, &done))
 		return errno;
-	net_job(net, &job);
-	job_sync(&job, done, DRM_PATCNN_SYNC_SIGNAL, 0);
-	memset(net->out_map, 0xff, net->out_bytes);
-	err = job_submit(net->fd, &job) ? errno : -sync_result(net->fd, done, RUN_MS);
+	job_sync(job, done, DRM_PATCNN_SYNC_SIGNAL, 0);
+	err = job_submit(net->fd, job) ? errno : -sync_result(net->fd, done, RUN_MS);
 	sync_destroy(net->fd, done);
 	return err;
+}
+
+int net_run_unchecked(struct net *net)
+{
+	struct job job;
+
+	net_job(net, &job);
+	memset(net->out_map, 0xff, net->out_bytes);
+	return run_job(net, &job);
 }
 
 int net_run(struct net *net)
@@ -130,19 +137,12 @@ int net_run(struct net *net)
 int net_run_with(struct net *net, uint32_t in, uint64_t in_offset, uint32_t out)
 {
 	struct job job;
-	uint32_t done;
-	int err;
 
-	if (sync_create(net->fd, false, &done))
-		return errno;
 	net_job(net, &job);
 	job.binding[0].handle = in;
 	job.binding[0].offset = in_offset;
 	job.binding[1].handle = out;
-	job_sync(&job, done, DRM_PATCNN_SYNC_SIGNAL, 0);
-	err = job_submit(net->fd, &job) ? errno : -sync_result(net->fd, done, RUN_MS);
-	sync_destroy(net->fd, done);
-	return err;
+	return run_job(net, &job);
 }
 
 void build_small(struct pb *pb, uint32_t *in, uint32_t *out)
