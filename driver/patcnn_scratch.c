@@ -58,9 +58,14 @@ void patcnn_tile_refresh(struct patcnn_pool *pool, struct patcnn_tile *tile)
 	spin_unlock(&tile->lock);
 }
 
+static void *patcnn_scratch_alloc(size_t bytes, gfp_t gfp)
+{
+	return __vmalloc(bytes, gfp | __GFP_ZERO | __GFP_NOWARN);
+}
+
 static int patcnn_tile_resize(struct patcnn_tile *tile, size_t bytes, gfp_t gfp)
 {
-	void *fresh = __vmalloc(bytes, gfp | __GFP_ZERO | __GFP_NOWARN);
+	void *fresh = patcnn_scratch_alloc(bytes, gfp);
 	void *next, *old;
 
 	if (!fresh)
@@ -145,8 +150,8 @@ int patcnn_scratch_reserve(struct patcnn_pool *pool, size_t bytes)
 	if (ret)
 		return ret;
 	if (pool->closing) {
-		ret = -ENODEV;
-		goto unlock;
+		mutex_unlock(&pool->scratch_lock);
+		return -ENODEV;
 	}
 	pool->scratch_users[patcnn_scratch_class(bytes)]++;
 	wanted = patcnn_scratch_wanted(pool);
@@ -160,9 +165,8 @@ int patcnn_scratch_reserve(struct patcnn_pool *pool, size_t bytes)
 	}
 	/* Also after a failure: what has grown is to shrink again. */
 	pool->scratch_bytes = wanted;
-unlock:
 	mutex_unlock(&pool->scratch_lock);
-	if (ret && ret != -ENODEV)
+	if (ret)
 		patcnn_scratch_release(pool, bytes);
 	return ret;
 }
@@ -184,7 +188,7 @@ static int patcnn_tile_add(struct patcnn_pool *pool, unsigned int cpu)
 
 	if (!tile)
 		return -ENOMEM;
-	tile->scratch = __vmalloc(pool->scratch_bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+	tile->scratch = patcnn_scratch_alloc(pool->scratch_bytes, GFP_KERNEL);
 	if (!tile->scratch) {
 		kfree(tile);
 		return -ENOMEM;
