@@ -144,7 +144,7 @@ void patcnn_pool_submit(struct patcnn_pool *pool, struct patcnn_job *job)
 	if (job->state == PATCNN_JOB_QUEUED) {
 		patcnn_job_get(job);
 		job->state = PATCNN_JOB_WAITING;
-		patcnn_waiting_add(pool, job, slot->job);
+		patcnn_waiting_add(pool, job);
 		started = patcnn_slot_start(slot);
 		if (started)
 			patcnn_job_get(started);

@@ -146,8 +146,7 @@ int patcnn_scratch_reserve(struct patcnn_pool *pool, size_t bytes);
 void patcnn_scratch_release(struct patcnn_pool *pool, size_t bytes);
 
 /* patcnn_queue.c */
-void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job,
-			const struct patcnn_job *running);
+void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job);
 void patcnn_waiting_del(struct patcnn_pool *pool, struct patcnn_job *job);
 struct patcnn_job *patcnn_waiting_first(struct patcnn_pool *pool, unsigned int priority);
 

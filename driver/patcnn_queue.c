@@ -16,22 +16,22 @@
 
 /*
  * patcnn_waiting_add - the last of its context
- * @running: the job whose turn it is in @job's slot, or NULL
  *
  * Who had nothing waiting goes to the end of the line, but before the one whose turn it is,
  * and who is there again already because of what else it has: a client that waits for each
  * job before it submits the next would have one turn of three beside a deep queue.
  */
-void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job,
-			const struct patcnn_job *running)
+void patcnn_waiting_add(struct patcnn_pool *pool, struct patcnn_job *job)
 {
-	struct patcnn_ctx *ctx = job->ctx, *turn = running ? running->ctx : NULL;
+	struct patcnn_ctx *ctx = job->ctx;
+	const struct patcnn_job *running = pool->slot[ctx->slot].job;
 	struct patcnn_client_queue *queue = &ctx->client->queue[ctx->priority];
 	struct list_head *clients = &pool->waiting[ctx->priority], *contexts = &queue->contexts;
 
 	lockdep_assert_held(&pool->lock);
 
-	if (turn && turn->priority == ctx->priority) {
+	if (running && running->ctx->priority == ctx->priority) {
+		struct patcnn_ctx *turn = running->ctx;
 		struct patcnn_client_queue *other = &turn->client->queue[turn->priority];
 
 		if (other != queue && !list_empty(&other->contexts))
